@@ -1,0 +1,177 @@
+//! Transactions: what changes packages. Never killed by us, however long they take.
+
+use std::cell::Cell;
+
+use anyhow::Result;
+
+use super::{apt_get, retried, said, tell_progress, unattended, when_free};
+use crate::command::Output;
+use crate::guard::Guard;
+use crate::{Class, Command, Host, dpkg, locks};
+
+pub(super) type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
+
+/// Configuration files of the admin stay as they are; those nobody changed follow the package.
+const CONFFILES: [&str; 2] = ["--force-confdef", "--force-confold"];
+
+/// Installs `names` in one transaction, without recommended packages, without removing or downgrading anything. Services of
+/// `deny` are not started by their packages. An interrupted dpkg is finished first. `survivor` is told the pid of every
+/// transaction, so that a later run can wait for it.
+///
+/// The output goes by a terminal of apt's own (its default): so the transaction is whole also when nobody reads it any more,
+/// which a pipe would not survive, and apt's term.log is written.
+///
+/// # Errors
+/// Class `package` where a package or its script fails, with its words; `disk`, `memory`, `http`, `dns`, `proxy`, `tls` or
+/// `repository` where apt's and dpkg's words tell that; `locked` where another process holds a lock.
+pub fn install(host: &Host, names: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
+    install_from(host, names, deny, survivor, &|| ())
+}
+
+/// [`install`], which tells when everything is fetched and dpkg begins.
+pub(super) fn install_from(
+    host: &Host,
+    names: &[String],
+    deny: &[String],
+    survivor: &Survivor<'_>,
+    begun: &dyn Fn(),
+) -> Result<()> {
+    dpkg::finish(host, &[], deny, survivor)?;
+    let guard = Guard::set(host, deny)?;
+    let arguments = ["install", "--no-install-recommends", "--no-remove"];
+    // What can pass is a download, before which nothing was changed.
+    let done = retried(host, "fetching packages", || {
+        let output = transaction(host, Some(&guard), &arguments, names, survivor, begun)?;
+        if output.ok() {
+            return Ok(());
+        }
+        let fault =
+            said::fault(&output, &format!("installing {} failed", culprit(&output).unwrap_or(names.join(", "))));
+        Err(said::blame(fault, &host.runner.network().proxy_hosts()).into())
+    });
+    guard.lift()?;
+    done
+}
+
+/// Removes `names`, with their configuration where `purge`. Whatever else apt would remove with them goes too: look with
+/// [`super::simulate_removal`] first.
+///
+/// # Errors
+/// As [`install`].
+pub fn remove(host: &Host, names: &[String], purge: bool, survivor: &Survivor<'_>) -> Result<()> {
+    dpkg::finish(host, names, &[], survivor)?;
+    let output = transaction(host, None, &[if purge { "purge" } else { "remove" }], names, survivor, &|| ())?;
+    if output.ok() {
+        return Ok(());
+    }
+    Err(said::fault(&output, &format!("removing {} failed", culprit(&output).unwrap_or(names.join(", ")))).into())
+}
+
+/// `dpkg --configure -a`, whatever comes of it.
+///
+/// # Errors
+/// Where it cannot be run; class `locked` where another process holds a lock.
+pub fn configure(host: &Host, guard: &Guard<'_>, survivor: &Survivor<'_>) -> Result<Output> {
+    dpkg(host, "--configure", guard, survivor)
+}
+
+/// `dpkg --triggers-only -a`, whatever comes of it: also merges what an interrupted dpkg has not merged.
+///
+/// # Errors
+/// As [`configure`].
+pub fn trigger(host: &Host, guard: &Guard<'_>, survivor: &Survivor<'_>) -> Result<Output> {
+    dpkg(host, "--triggers-only", guard, survivor)
+}
+
+fn dpkg(host: &Host, action: &str, guard: &Guard<'_>, survivor: &Survivor<'_>) -> Result<Output> {
+    when_free(host, &locks::TRANSACTION, |_| {
+        let command = Command::new("dpkg").args(CONFFILES).args([action, "-a"]).env("PATH", guard.path());
+        unattended(command).never_killed().on_start(survivor)
+    })
+}
+
+/// `apt-get -f install` without removing anything, whatever comes of it. `broken` are packages that have to be unpacked again:
+/// apt does so only where it is told to, by name, and tries to configure them otherwise. Who asked for them is not changed by
+/// that.
+///
+/// # Errors
+/// As [`configure`].
+pub fn mend(host: &Host, broken: &[String], guard: &Guard<'_>, survivor: &Survivor<'_>) -> Result<Output> {
+    transaction(host, Some(guard), &["-f", "--reinstall", "install", "--no-remove"], broken, survivor, &|| ())
+}
+
+fn transaction(
+    host: &Host,
+    guard: Option<&Guard<'_>>,
+    arguments: &[&str],
+    names: &[String],
+    survivor: &Survivor<'_>,
+    begun: &dyn Fn(),
+) -> Result<Output> {
+    // Where one package cannot be had, none is installed.
+    let (tell, hopeless) = (tell_progress(host), said::hopeless(1));
+    let first = Cell::new(true);
+    let progress = |line: &str| {
+        if line.starts_with("pmstatus:") && first.take() {
+            begun();
+        }
+        tell(line);
+    };
+    when_free(host, &locks::TRANSACTION, |seconds| {
+        let mut command = apt_get(to_do(arguments, names)).args(host.runner.network().apt_options().iter().copied());
+        command = command.arg("-y").args(["-o", "APT::Status-Fd={}"]);
+        command = command.args(["-o".to_owned(), format!("DPkg::Lock::Timeout={seconds}")]);
+        for option in CONFFILES {
+            command = command.args(["-o".to_owned(), format!("Dpkg::Options::={option}")]);
+        }
+        if let Some(guard) = guard {
+            command = command.args(["-o".to_owned(), format!("DPkg::Path={}", guard.path())]);
+        }
+        command.never_killed().on_start(survivor).on_status(&progress).give_up_when(&hopeless)
+    })
+}
+
+/// What apt-get is to do: a verb with its flags, and names.
+pub(super) fn to_do(arguments: &[&str], names: &[String]) -> Vec<String> {
+    arguments.iter().map(ToString::to_string).chain(names.iter().cloned()).collect()
+}
+
+/// The first package that dpkg says it cannot handle, and what it was doing with it.
+fn culprit(output: &Output) -> Option<String> {
+    let lines = output.stdout.lines().chain(output.stderr.lines());
+    let rest = lines.filter_map(|line| line.strip_prefix("dpkg: error processing ")).next()?;
+    let rest = rest.strip_prefix("package ").or(rest.strip_prefix("archive "))?;
+    let name = rest.split_ascii_whitespace().next()?;
+    // `/var/cache/apt/archives/NAME_VERSION_ARCH.deb`
+    let name = name.rsplit('/').next()?.split('_').next()?;
+    Some(format!("package {name}"))
+}
+
+/// Is `fault` about an index that is older than what the servers offer, so that fetching it anew can help?
+pub fn is_stale_index(class: Class, evidence: &[String]) -> bool {
+    let words =
+        ["404", "Hash Sum mismatch", "unexpected size", "Unable to locate package", "no installation candidate"];
+    matches!(class, Class::Repository | Class::Package | Class::Http)
+        && evidence.iter().any(|line| words.iter().any(|word| line.contains(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::said::tests::output;
+    use super::*;
+
+    #[test]
+    fn the_first_failing_package_is_named() {
+        let cases = [
+            ("dpkg: error processing package nginx-common (--configure):\n", Some("package nginx-common")),
+            (
+                "dpkg: error processing archive /var/cache/apt/archives/redis_5%3a7_amd64.deb (--unpack):\n",
+                Some("package redis"),
+            ),
+            ("E: Unable to locate package x\n", None),
+        ];
+        for (said, expected) in cases {
+            assert_eq!(culprit(&output(said, "")).as_deref(), expected);
+        }
+    }
+}

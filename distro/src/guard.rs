@@ -1,0 +1,274 @@
+//! Keeps packages from starting services that are not configured yet, for the time of one package transaction.
+//!
+//! Only units that are named are held back: those that surefoot configures and then starts itself. Every other start goes
+//! through, also of services that come along as dependencies and of those that a transaction restarts: nobody else would start
+//! them. Stops go through as well. Restarts and reloads of a held unit that runs are dropped; it goes on running until it is
+//! restarted with its final configuration, since its package's version belongs to that.
+//!
+//! Two means, both gone when the transaction ends:
+//! - shims for the programs that maintainer scripts use, in a folder put first on the `PATH` that dpkg gets (`DPkg::Path`, see
+//!   apt.conf(5)). Nobody else has that folder on a `PATH`: left behind by a kill it does nothing, unlike a `policy-rc.d`, which
+//!   may moreover be somebody else's. It is not in /run, which is mounted `noexec` on some hosts; dpkg executes maintainer
+//!   scripts from /var/lib anyway;
+//! - a runtime mask (`/run/systemd/system/UNIT` to `/dev/null`, as `systemctl mask --runtime` makes it) for named units that are
+//!   not installed yet: it holds for starts by any other way, and a reboot ends it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::facts::Init;
+use crate::{Class, Command, Host, command};
+
+const FOLDER: &str = "/var/lib/surefoot/.guard";
+const MASKS: &str = "/run/systemd/system";
+const SHIM: &str = include_str!("guard/shim.sh");
+const SHIMMED: [&str; 4] = ["invoke-rc.d", "deb-systemd-invoke", "systemctl", "service"];
+/// Where unit files are, see systemd.unit(5).
+const UNIT_FOLDERS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Starts are held back until it is lifted. Dropped without, it is lifted as well, and what fails then is done by [`clean`] at
+/// the start of the next run.
+#[derive(Debug)]
+pub struct Guard<'h> {
+    host: &'h Host,
+    lifted: bool,
+}
+
+impl<'h> Guard<'h> {
+    /// Holds back the starts of `units` (`nginx` is `nginx.service`; of a template every instance).
+    ///
+    /// # Errors
+    /// Where a file of it cannot be written.
+    pub fn set(host: &'h Host, units: &[String]) -> Result<Self> {
+        clean(host)?;
+        let guard = Self { host, lifted: false };
+        let units: Vec<String> = units.iter().map(|unit| full_name(unit)).collect();
+        let folder = Path::new(FOLDER);
+        write_shims(folder, Path::new(MASKS), &units)?;
+        if host.facts.init == Init::Systemd {
+            let absent = |unit: &&String| {
+                !UNIT_FOLDERS.iter().any(|folder| fs::symlink_metadata(Path::new(folder).join(unit)).is_ok())
+            };
+            let masks: Vec<&String> = units.iter().filter(absent).collect();
+            // Before they are made, so that a kill in between leaves none that is not known.
+            write(&folder.join("masks"), &lines(&masks))?;
+            fs::create_dir_all(MASKS).with_context(|| format!("making {MASKS}"))?;
+            for unit in masks {
+                let path = Path::new(MASKS).join(unit);
+                symlink("/dev/null", &path).with_context(|| format!("masking {unit}"))?;
+            }
+        }
+        Ok(guard)
+    }
+
+    /// The `PATH` for dpkg.
+    pub fn path(&self) -> String {
+        format!("{FOLDER}:{}", command::PATH)
+    }
+
+    /// Lets services start again.
+    ///
+    /// # Errors
+    /// As [`clean`].
+    pub fn lift(mut self) -> Result<()> {
+        self.lifted = true;
+        clean(self.host)
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.lifted && clean(self.host).is_err() {
+            self.host.runner.note("could not let packages start services again; the next run does");
+        }
+    }
+}
+
+/// Takes away what a guard made, also one of a killed run. Does nothing, and starts no process, where there is nothing. Only to
+/// be called when no transaction runs.
+///
+/// # Errors
+/// Where a file of it cannot be removed, or systemd does not take up the change (class `service`).
+pub fn clean(host: &Host) -> Result<()> {
+    let folder = Path::new(FOLDER);
+    if fs::symlink_metadata(folder).is_err() {
+        return Ok(());
+    }
+    let unmasked = unmask(Path::new(MASKS), &fs::read_to_string(folder.join("masks")).unwrap_or_default())?;
+    if unmasked > 0 && host.facts.init == Init::Systemd {
+        Command::new("systemctl").arg("daemon-reload").run(&host.runner, Class::Service, "reloading systemd")?;
+    }
+    fs::remove_dir_all(folder).with_context(|| format!("removing {FOLDER}"))
+}
+
+/// Removes those of `units` in `masks` that are masks; says how many.
+fn unmask(masks: &Path, units: &str) -> Result<usize> {
+    let mut removed = 0;
+    for unit in units.lines() {
+        let path = masks.join(unit);
+        if fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
+            fs::remove_file(&path).with_context(|| format!("removing the mask {}", path.display()))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn write_shims(folder: &Path, masks: &Path, units: &[String]) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    write(&folder.join("units"), &lines(units))?;
+    write(&folder.join("masks"), "")?;
+    let shim = SHIM.replace("@FOLDER@", &folder.to_string_lossy()).replace("@MASKS@", &masks.to_string_lossy());
+    for program in SHIMMED {
+        let path: PathBuf = folder.join(program);
+        write(&path, &shim)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("setting the mode of {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+fn lines<S: AsRef<str>>(items: &[S]) -> String {
+    items.iter().flat_map(|item| [item.as_ref(), "\n"]).collect()
+}
+
+/// Name of a unit with its type.
+fn full_name(unit: &str) -> String {
+    let types = ["service", "socket", "timer", "path", "target", "mount"];
+    let typed = unit.rsplit_once('.').is_some_and(|(_, end)| types.contains(&end));
+    if typed { unit.to_owned() } else { format!("{unit}.service") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Runner;
+
+    /// What reaches the real program, or none.
+    fn reaches(program: &str, args: &[&str]) -> Option<String> {
+        let temp = tempfile::tempdir().unwrap();
+        let (guard, real) = (temp.path().join("guard"), temp.path().join("real"));
+        let units = ["nginx", "postgresql", "epmd.socket"].map(full_name);
+        write_shims(&guard, temp.path(), &units).unwrap();
+        fs::create_dir(&real).unwrap();
+        let script = real.join(program);
+        write(&script, "#!/bin/sh\necho \"${PATH%%:*} $*\"\nexit 5\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}:/usr/bin:/bin", guard.display(), real.display());
+        let shim = guard.join(program);
+        let output = Command::new(shim.to_str().unwrap()).args(args.iter().copied()).env("PATH", path);
+        let output = output.output(&Runner::quiet()).unwrap();
+        if output.ran.exit == Some(0) {
+            assert_eq!(output.tail, Vec::<String>::new());
+            return None;
+        }
+        assert_eq!(output.ran.exit, Some(5), "{:?}", output.tail);
+        // The real program must not find the shims of what it calls itself.
+        let (first, said) = output.stdout.split_once(' ').unwrap();
+        assert_eq!(first, real.to_str().unwrap());
+        Some(said.trim_end().to_owned())
+    }
+
+    #[test]
+    fn starts_of_held_units_are_dropped_and_the_rest_goes_through() {
+        let dropped: [(&str, &[&str]); 14] = [
+            ("invoke-rc.d", &["nginx", "start"]),
+            ("invoke-rc.d", &["--skip-systemd-native", "--quiet", "nginx", "restart"]),
+            ("invoke-rc.d", &["nginx", "force-reload"]),
+            ("invoke-rc.d", &["postgresql", "start", "15"]),
+            ("service", &["nginx", "start"]),
+            ("service", &["nginx", "--full-restart"]),
+            ("deb-systemd-invoke", &["start", "nginx.service"]),
+            ("deb-systemd-invoke", &["restart", "epmd.socket", "nginx"]),
+            ("systemctl", &["start", "nginx"]),
+            ("systemctl", &["--no-block", "try-restart", "nginx.service"]),
+            ("systemctl", &["--system", "reload-or-restart", "postgresql@15-main.service"]),
+            ("systemctl", &["enable", "--now", "nginx"]),
+            ("systemctl", &["start", "epmd.socket"]),
+            ("systemctl", &["reload", "nginx"]),
+        ];
+        for (program, args) in dropped {
+            assert_eq!(reaches(program, args), None, "{program} {args:?}");
+        }
+        let through: [(&str, &[&str]); 16] = [
+            ("invoke-rc.d", &["nginx", "stop"]),
+            ("invoke-rc.d", &["--query", "nginx", "start"]),
+            ("invoke-rc.d", &["redis-server", "start"]),
+            ("invoke-rc.d", &["start", "start"]),
+            ("service", &["--status-all"]),
+            ("service", &["nginx", "status"]),
+            ("deb-systemd-invoke", &["stop", "nginx.service"]),
+            ("deb-systemd-invoke", &["start", "nginx.timer"]),
+            ("deb-systemd-invoke", &["--user", "start", "nginx"]),
+            ("systemctl", &["daemon-reload"]),
+            ("systemctl", &["is-active", "nginx"]),
+            ("systemctl", &["start", "nginx-debug.service"]),
+            ("systemctl", &["start", "ginx"]),
+            ("systemctl", &["stop", "nginx"]),
+            ("systemctl", &[]),
+            ("systemctl", &["start", "epmd.service"]),
+        ];
+        for (program, args) in through {
+            assert_eq!(reaches(program, args).unwrap(), args.join(" "), "{program} {args:?}");
+        }
+        let args = ["--quiet", "restart", "nginx", "a b", "epmd.socket"];
+        assert_eq!(reaches("deb-systemd-invoke", &args).unwrap(), "--quiet restart a b");
+    }
+
+    #[test]
+    fn a_new_package_enables_its_units_with_their_masks_set_aside() {
+        let temp = tempfile::tempdir().unwrap();
+        let (guard, real, masks) = (temp.path().join("guard"), temp.path().join("real"), temp.path().join("masks"));
+        for folder in [&real, &masks] {
+            fs::create_dir(folder).unwrap();
+        }
+        write_shims(&guard, &masks, &["a.service".to_owned(), "b.service".to_owned()]).unwrap();
+        write(&guard.join("masks"), "a.service\n").unwrap();
+        for unit in ["a.service", "b.service"] {
+            symlink("/dev/null", masks.join(unit)).unwrap();
+        }
+        write(&real.join("systemctl"), &format!("#!/bin/sh\necho \"$*\"\nls {}\nexit 7\n", masks.display())).unwrap();
+        fs::set_permissions(real.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}:/usr/bin:/bin", guard.display(), real.display());
+        let shim = guard.join("systemctl");
+        let args = ["--root=/", "--system", "--preset-mode=enable-only", "preset", "a.service", "b.service"];
+        let output =
+            Command::new(shim.to_str().unwrap()).args(args).env("PATH", path).output(&Runner::quiet()).unwrap();
+        assert_eq!(output.ran.exit, Some(7));
+        // A mask that is not ours stays.
+        assert_eq!(output.stdout, format!("{}\nb.service\n", args.join(" ")));
+        assert_eq!(fs::read_link(masks.join("a.service")).unwrap(), Path::new("/dev/null"));
+    }
+
+    #[test]
+    fn only_masks_are_unmasked() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("/dev/null", folder.path().join("a.service")).unwrap();
+        symlink("/dev/zero", folder.path().join("b.service")).unwrap();
+        symlink("/dev/null", folder.path().join("not-ours.service")).unwrap();
+        assert_eq!(unmask(folder.path(), "a.service\nb.service\ngone.service\n").unwrap(), 1);
+        assert!(fs::symlink_metadata(folder.path().join("a.service")).is_err());
+        assert!(fs::symlink_metadata(folder.path().join("b.service")).is_ok());
+        assert!(fs::symlink_metadata(folder.path().join("not-ours.service")).is_ok());
+    }
+
+    #[test]
+    fn units_have_types() {
+        for (name, expected) in [("a", "a.service"), ("a.socket", "a.socket"), ("a@1.2", "a@1.2.service")] {
+            assert_eq!(full_name(name), expected);
+        }
+    }
+}

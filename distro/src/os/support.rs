@@ -1,0 +1,74 @@
+//! Which hosts surefoot installs on, and why not on others.
+
+use anyhow::Result;
+
+use crate::Facts;
+use crate::facts::{Family, PackageManager};
+use crate::failure::{Class, Fault};
+
+/// What is supported, with everything derived from it: base, its first version, and how that is told.
+pub const SUPPORTED: [(&str, &str, &str); 2] =
+    [("debian", "11", "Debian 11 or later"), ("ubuntu", "20.04", "Ubuntu 20.04 or later")];
+
+/// Can surefoot install on this host?
+///
+/// # Errors
+/// Class `unsupported`, with the reason and the list of what is supported.
+pub fn supported(facts: &Facts) -> Result<()> {
+    let Some(why) = reason(facts) else { return Ok(()) };
+    let list = SUPPORTED.map(|row| row.2).join(", ");
+    Err(Fault::new(Class::Unsupported, format!("this host runs {}, which is not supported: {why}", facts.os_name))
+        .evidence([
+            format!("os-release: ID={} VERSION_ID={} VERSION_CODENAME={}", facts.os, facts.version, facts.codename),
+            format!("supported: {list}, and what is derived from these"),
+        ])
+        .advice(format!("use a host with {list}, or a distribution derived from one of these"))
+        .into())
+}
+
+/// Why it is not supported; none where it is.
+fn reason(facts: &Facts) -> Option<String> {
+    let (base, version) = (facts.base.as_str(), facts.base_version.as_str());
+    let major = numbers(version).first().copied().unwrap_or(0);
+    if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base) {
+        return if version.is_empty() && facts.base_codename.is_empty() {
+            Some(format!("it is derived from {base}, but does not tell from which version"))
+        } else if !version.is_empty() && numbers(version) < numbers(least) {
+            Some(too_old(base, version))
+        } else if facts.package_manager != Some(PackageManager::Apt) {
+            Some("it has no apt-get".into())
+        } else {
+            None
+        };
+    }
+    Some(match (facts.family, base) {
+        (Family::RedHat, "rhel") if major <= 6 => {
+            "Enterprise Linux 6 starts services with Upstart, and reached its end of life in November 2020".into()
+        }
+        (Family::RedHat, "amzn") if major > 2017 && major < 2023 => {
+            "Amazon Linux 1 starts services with Upstart, and reached its end of life in December 2023".into()
+        }
+        (Family::RedHat, _) => "it is known by name, but installing with dnf or yum is not there yet".into(),
+        (Family::Suse, _) => "it is known by name, but installing with zypper is not there yet".into(),
+        (Family::Alpine, _) => "it is known by name, but installing with apk is not there yet".into(),
+        (Family::Arch, _) => "it is known by name, but installing with pacman is not there yet".into(),
+        (Family::Debian | Family::Unknown, _) => format!("'{}' is not a distribution that surefoot knows", facts.os),
+    })
+}
+
+/// Why an old release of something supported is not.
+fn too_old(base: &str, version: &str) -> String {
+    match (base, numbers(version).as_slice()) {
+        ("ubuntu", [..=14, ..]) => {
+            format!("Ubuntu {version} starts services with Upstart, and its standard support has ended")
+        }
+        ("ubuntu", _) => format!("the standard support of Ubuntu {version} has ended"),
+        ("debian", _) => format!("Debian {version} gets no updates any more"),
+        _ => format!("{base} {version} is too old"),
+    }
+}
+
+/// The numbers of a version, to be compared.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map_while(|part| part.parse().ok()).collect()
+}

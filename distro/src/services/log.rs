@@ -1,0 +1,290 @@
+//! What a service said before it died.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Unit;
+use crate::facts::Init;
+use crate::{Command, Host, files};
+
+/// Lines that are shown of each source.
+const LINES: usize = 20;
+/// How far back a log file is read.
+const TAIL_BYTES: u64 = 16 << 10;
+
+/// What a service says from a moment on, in its own log files and in the journal.
+#[derive(Debug, Default)]
+pub struct Logs {
+    /// As they were given: a folder stands for the log files in it.
+    paths: Vec<PathBuf>,
+    /// How long each file was.
+    marks: BTreeMap<PathBuf, u64>,
+    since: Option<SystemTime>,
+}
+
+impl Logs {
+    /// Remembers how long the files `paths` are now, and those named `*.log` in the folders among them: what is in them already is
+    /// an older story.
+    pub fn mark(paths: &[PathBuf]) -> Self {
+        let length = |path: &PathBuf| path.symlink_metadata().map_or(0, |meta| meta.len());
+        let marks = log_files(paths).into_iter().map(|path| (path.clone(), length(&path))).collect();
+        Self { paths: paths.to_vec(), marks, since: Some(SystemTime::now()) }
+    }
+
+    /// The last lines that were written since, under the name of their file; files with a complaint come last.
+    fn said(&self) -> Vec<String> {
+        let mut told: Vec<(bool, Vec<String>)> = Vec::new();
+        for path in log_files(&self.paths) {
+            let mark = self.marks.get(&path).copied().unwrap_or_default();
+            // Its folder belongs to the service, which may have put something else there.
+            let Ok(Some(mut file)) = files::open(&path) else { continue };
+            let length = file.metadata().map_or(0, |meta| meta.len());
+            // A file that was rotated is shorter than it was.
+            let from = if length < mark { 0 } else { mark }.max(length.saturating_sub(TAIL_BYTES));
+            let mut bytes = Vec::new();
+            if file.seek(SeekFrom::Start(from)).is_err() || file.take(TAIL_BYTES).read_to_end(&mut bytes).is_err() {
+                continue;
+            }
+            let said = last_lines(&String::from_utf8_lossy(&bytes));
+            if !said.is_empty() {
+                let complains = said.iter().any(|line| is_complaint(line));
+                told.push((complains, [vec![format!("{}:", path.display())], said].concat()));
+            }
+        }
+        told.sort_by_key(|(complains, _)| *complains);
+        told.into_iter().flat_map(|(_, lines)| lines).collect()
+    }
+}
+
+/// The files among `paths`, and the log files in the folders among them, by name.
+fn log_files(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let of = |path: &PathBuf| {
+        let Ok(entries) = path.read_dir() else { return vec![path.clone()] };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension() == Some(Path::new("log").as_os_str()));
+        files.sort();
+        files
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+/// Does the service manager only say again, of unit `name`, what its state says?
+fn is_hearsay(name: &str, line: &str) -> bool {
+    let starts = ["Starting ", "Started ", "Stopping ", "Stopped ", "Failed to start ", "Deactivated successfully"];
+    let of_unit = ["Failed with result", "Scheduled restart job", "Start request repeated too quickly", "Consumed "];
+    let of_unit = |rest: &str| of_unit.iter().any(|start| rest.starts_with(start));
+    line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).is_some_and(of_unit)
+        || (starts.iter().any(|start| line.starts_with(start)) && line.ends_with('.'))
+}
+
+/// The last lines of `text`; where some of them complain, without those that only inform.
+fn last_lines(text: &str) -> Vec<String> {
+    let is_chat = |line: &str| ["[info]", "[notice]", "[debug]"].iter().any(|level| line.contains(level));
+    let mut lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    if lines.iter().any(|line| is_complaint(line) && !is_chat(line)) {
+        lines.retain(|line| !is_chat(line));
+    }
+    let lines: Vec<&str> = lines.into_iter().filter_map(telling).collect();
+    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+/// A line as it is, without the time and the process that Erlang writes before it; none, where it tells nothing, or is of a crash report,
+/// which nobody but the program's authors can read.
+fn telling(line: &str) -> Option<&str> {
+    let tagged = line.split_once("] <0.").and_then(|(_, rest)| Some(rest.split_once("> ")?.1));
+    let is_frame = |line: &str| line.starts_with("    ") && line.contains('/') && line.contains(", line ");
+    let noise = [
+        "Kernel pid terminated",
+        "{\"Kernel pid terminated",
+        "Crash dump is being written",
+        "===",
+        "BOOT FAILED",
+        // Of pg_ctl, whose log this is.
+        "pg_ctl: could not start server",
+        "Examine the log output.",
+    ];
+    let is_trace = |line: &str| line.starts_with('{') && line.contains("[{file,\"");
+    match tagged {
+        Some(text) if text.starts_with(' ') => None,
+        _ if is_frame(line) || is_trace(line) => None,
+        _ => {
+            let text = tagged.unwrap_or(line);
+            (!text.is_empty() && !noise.iter().any(|start| text.starts_with(start))).then_some(text)
+        }
+    }
+}
+
+/// Does a service say, or systemd of it, that somebody else has its address?
+pub fn tells_of_taken_address(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["address already in use", "could be in use by another process"].iter().any(|words| line.contains(words))
+}
+
+/// Why `name` does not run or answer, as far as it can be told: its state, the journal's last lines of it, and what it wrote to
+/// its log files since `logs` were marked. What tells most comes last, since that is what there is always room for.
+pub fn evidence(host: &Host, name: &str, unit: &Unit, logs: &Logs) -> Vec<String> {
+    let mut lines = vec![format!("{name}: {}", unit.state)];
+    if !unit.result.is_empty() {
+        lines.push(format!("{name}: result {}", unit.result));
+    }
+    let journal = if host.facts.init == Init::Systemd { journal(host, name, unit, logs.since) } else { Vec::new() };
+    lines.extend(in_order(name, journal, logs.said()));
+    lines
+}
+
+/// The service manager's words about the service, which name it, and then the service's own: those of its log last, unless only the
+/// journal has a complaint. (A server may say goodbye in its log, and find its configuration wrong before it opens the log again.)
+fn in_order(name: &str, journal: Vec<String>, log: Vec<String>) -> Vec<String> {
+    let (about, own): (Vec<String>, Vec<String>) = journal.into_iter().partition(|line| line.contains(name));
+    let complains = |lines: &[String]| lines.iter().any(|line| is_complaint(line));
+    let (first, last) = if complains(&own) && !complains(&log) { (log, own) } else { (own, log) };
+    [about, first, last].concat()
+}
+
+fn is_complaint(line: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "emerg",
+        "error",
+        "fatal",
+        "can't",
+        "cannot",
+        "could not",
+        "denied",
+        "fail",
+        "invalid",
+        "unrecognized",
+        "out of memory",
+    ];
+    let line = line.to_ascii_lowercase();
+    WORDS.iter().any(|word| line.contains(word))
+}
+
+/// The journal's lines of this start; of the unit, where there are none (systemd forgets a start once it tries the next).
+fn journal(host: &Host, name: &str, unit: &Unit, since: Option<SystemTime>) -> Vec<String> {
+    // What it said last may still be on its way. That takes root, and is no matter where it fails.
+    Command::new("journalctl").arg("--sync").limit(Duration::from_secs(10)).output(&host.runner).ok();
+    let mut questions = Vec::new();
+    // By its name first: of a process that ended at once the journal does not know the invocation.
+    if let Some(since) = since.and_then(|since| since.duration_since(UNIX_EPOCH).ok()) {
+        let since = format!("--since=@{}.{:06}", since.as_secs(), since.subsec_micros());
+        questions.push(vec!["-u".to_owned(), name.to_owned(), since]);
+    }
+    if !unit.invocation.is_empty() {
+        // Written by the unit, and by systemd about it.
+        let own = format!("_SYSTEMD_INVOCATION_ID={}", unit.invocation);
+        questions.push(vec![own, "+".to_owned(), format!("INVOCATION_ID={}", unit.invocation)]);
+    }
+    if since.is_none() {
+        questions.push(vec!["-u".to_owned(), name.to_owned()]);
+    }
+    for question in questions {
+        let command = Command::new("journalctl").args(["-q", "-n", "20", "--no-pager", "-o", "cat"]).args(question);
+        // A host without a journal has still a failure to be told of.
+        let Ok(output) = command.limit(Duration::from_secs(10)).output(&host.runner) else { return Vec::new() };
+        let said: Vec<String> = last_lines(&output.stdout).into_iter().filter(|line| !is_hearsay(name, line)).collect();
+        if output.ok() && !said.is_empty() {
+            return said;
+        }
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        std::fs::write(&path, "old\n").unwrap();
+        let logs = Logs::mark(&[folder.path().to_owned()]);
+        assert_eq!(logs.said(), Vec::<String>::new());
+        std::fs::write(&path, "old\nnew\n\n").unwrap();
+        assert_eq!(logs.said(), [format!("{}:", path.display()), "new".to_owned()]);
+        std::fs::write(&path, "r\n").unwrap();
+        assert_eq!(logs.said()[1], "r");
+        // One that is new in the folder is read from its beginning, and one that complains is told last.
+        std::fs::write(folder.path().join("a.log"), "could not bind: Address already in use\n").unwrap();
+        assert_eq!(logs.said()[1], "r");
+        assert_eq!(logs.said()[3], "could not bind: Address already in use");
+    }
+
+    #[test]
+    fn a_service_shows_no_file_but_its_own_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let logs = Logs::mark(&[at("link.log"), at("pipe.log")]);
+        std::fs::write(at("shadow"), "root:$6$x\n").unwrap();
+        std::os::unix::fs::symlink(at("shadow"), at("link.log")).unwrap();
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe.log"), kind, mode, 0).unwrap();
+        assert_eq!(logs.said(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_tells_most_comes_last() {
+        let told = |journal: &[&str], log: &[&str]| {
+            let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+            in_order("x.service", lines(journal), lines(log)).join(" | ")
+        };
+        for (journal, log, wanted) in [
+            (
+                &["*** FATAL CONFIG FILE ERROR ***", "x.service: Failed with result 'exit-code'."][..],
+                &["bye bye..."][..],
+                "x.service: Failed with result 'exit-code'. | bye bye... | *** FATAL CONFIG FILE ERROR ***",
+            ),
+            (&["starting"], &["Fatal error loading the DB"], "starting | Fatal error loading the DB"),
+            (&["an error"], &["Fatal error"], "an error | Fatal error"),
+            (&["starting", "x.service: Failed"], &[], "x.service: Failed | starting"),
+        ] {
+            assert_eq!(told(journal, log), wanted);
+        }
+    }
+
+    #[test]
+    fn what_the_manager_says_again_is_left_out() {
+        for (line, hearsay) in [
+            ("Starting redis-server.service - Advanced key-value store...", true),
+            ("redis-server.service: Failed with result 'exit-code'.", true),
+            ("redis-server.service: Main process exited, code=exited, status=1/FAILURE", false),
+            ("other.service: Failed with result 'exit-code'.", false),
+            ("Starting to read /etc/redis/redis.conf", false),
+            ("Fatal error, can't open config file '/etc/redis/redis.conf': Permission denied", false),
+        ] {
+            assert_eq!(is_hearsay("redis-server.service", line), hearsay, "{line}");
+        }
+    }
+
+    #[test]
+    fn of_erlang_only_what_people_can_read() {
+        let log = "2026-01-01 10:00:00.1+00:00 [info] <0.9.0> Feature flags\n\
+            2026-01-01 10:00:00.1+00:00 [error] <0.9.0> You've tried to set nonsense, but there is no setting with that name.\n\
+            2026-01-01 10:00:00.2+00:00 [error] <0.9.0> \n\
+            2026-01-01 10:00:00.2+00:00 [error] <0.9.0> BOOT FAILED\n\
+            2026-01-01 10:00:00.2+00:00 [error] <0.9.0> ===========\n\
+            2026-01-01 10:00:00.2+00:00 [error] <0.9.0> Error during startup: {error,failed_to_prepare_configuration}\n\
+            2026-01-01 10:00:00.3+00:00 [error] <0.9.0>     supervisor: {local,rabbit_prelaunch_sup}\n\
+            2026-01-01 10:00:00.3+00:00 [notice] <0.4.0> Application rabbit exited with reason: {shutdown,error}\n\
+            \u{20}   rabbit:start/2, line 831\n\
+            {\"Kernel pid terminated\",application_controller}\n\
+            {exit,terminating,[{application_controller,call,2,[{file,\"application_controller.erl\"},{line,511}]}]}\n\
+            Crash dump is being written to: erl_crash.dump...done\n";
+        let told = [
+            "You've tried to set nonsense, but there is no setting with that name.",
+            "Error during startup: {error,failed_to_prepare_configuration}",
+        ];
+        assert_eq!(last_lines(log), told);
+        assert_eq!(last_lines("2026-01-01 10:00:00.1+00:00 [info] <0.9.0> Ready\n"), ["Ready"]);
+        assert_eq!(last_lines("2026/01/01 10:00:00 [notice] 7#7: start\n[emerg] 7#7: no"), ["[emerg] 7#7: no"]);
+    }
+
+    #[test]
+    fn at_most_twenty_lines() {
+        let text = (0..50).map(|n| format!("{n}\n")).collect::<String>();
+        let lines = last_lines(&text);
+        assert_eq!((lines.len(), lines[0].as_str(), lines[19].as_str()), (20, "30", "49"));
+    }
+}
