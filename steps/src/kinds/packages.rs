@@ -1,0 +1,75 @@
+//! `packages`: packages of the distribution or of a repository that an earlier step adds.
+
+use anyhow::Result;
+use distro::{Class, Fault};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Context, Kind};
+use crate::Resource;
+use crate::resources::packages::Packages;
+
+/// Installs packages, with what they need and without what they only recommend.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Names of the packages.
+    #[schemars(length(min = 1))]
+    names: Vec<String>,
+    /// Services that come with them and are configured by later steps: they are not started before that.
+    #[serde(default)]
+    services: Vec<String>,
+}
+
+impl Kind for Settings {
+    const NAME: &'static str = "packages";
+
+    fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
+        let refused = |why: String| Fault::new(Class::Blueprint, format!("step '{}': {why}", cx.step()));
+        if self.names.is_empty() {
+            return Err(refused("'names' is empty".to_owned()).advice("name a package, or leave the step out").into());
+        }
+        if let Some(name) = self.names.iter().find(|name| !is_package_name(name)) {
+            return Err(refused(format!("'{name}' is not the name of a package"))
+                .advice("lower-case letters, digits and + - . only, at least two of them; versions are pinned by a repository's 'pins'")
+                .into());
+        }
+        if let Some(unit) =
+            self.services.iter().find(|unit| unit.is_empty() || unit.contains(|c: char| c.is_whitespace() || c == '/'))
+        {
+            return Err(refused(format!("'{unit}' is not the name of a service")).into());
+        }
+        Ok(vec![Box::new(Packages { names: self.names, services: self.services })])
+    }
+}
+
+/// As Debian's policy has it (5.6.7), with `:arch` where it is a foreign one.
+fn is_package_name(name: &str) -> bool {
+    let lower = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+    };
+    let (name, architecture) = name.split_once(':').unwrap_or((name, "any"));
+    let starts_well = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    // apt takes `name-` as "remove it" and `name+` as "install it" where there is no package of that name.
+    name.len() >= 2
+        && lower(name)
+        && starts_well(name)
+        && !name.ends_with('-')
+        && lower(architecture)
+        && starts_well(architecture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_packages() {
+        for name in ["redis-server", "g++", "libc6:i386", "0ad", "python3.11"] {
+            assert!(is_package_name(name), "{name}");
+        }
+        for name in ["", "a", "Redis", "-y", "a b", "a=1", "a/b", "nginx-", "libc6:", "a\n", "ä1", "redis*"] {
+            assert!(!is_package_name(name), "{name}");
+        }
+    }
+}

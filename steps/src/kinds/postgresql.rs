@@ -1,0 +1,312 @@
+//! `postgresql`: a PostgreSQL server with a role and its database.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use distro::facts::Family;
+use distro::files::Meta;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::server::{external, listen, outside, reached_at};
+use super::units::Size;
+use super::{Context, Kind, refused, unsupported};
+use crate::Resource;
+use crate::resources::file::File;
+use crate::resources::packages::Packages;
+use crate::resources::postgresql::{Cluster, Database};
+use crate::resources::service::{Ready, Service};
+use crate::resources::top_block::TopBlock;
+
+/// Longest name that PostgreSQL takes.
+const NAME_BYTES: usize = 63;
+
+/// A PostgreSQL server from the distribution, with a role that logs in by password and a database that it owns. A cluster that is there
+/// already is taken as it is, with its data, its port and its other roles; what is set here comes after its own configuration and wins.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Role that logs in.
+    user: String,
+    /// Its password.
+    password: String,
+    /// Database, which the role owns; named as the role, where it is not given.
+    database: Option<String>,
+    /// Extensions in the database.
+    #[serde(default)]
+    extensions: Vec<String>,
+    /// May the role make databases? Without it: as it is.
+    createdb: Option<bool>,
+    /// Major version; the distribution's, where it is not given.
+    version: Option<u16>,
+    /// Name of the cluster.
+    #[serde(default = "main")]
+    cluster: String,
+    /// TCP port. Without it: the cluster's, which is 5432 where no other cluster has it.
+    #[schemars(range(min = 1))]
+    port: Option<u16>,
+    /// Addresses to listen on. Without it: loopback, of IPv6 too where the host has it.
+    bind: Option<Vec<IpAddr>>,
+    /// Networks from which the role may log in, such as "10.1.0.0/16". Without it: this host only.
+    #[serde(default)]
+    clients: Vec<String>,
+    /// Memory for the cache that all connections share (`shared_buffers`). Without it, what postgresql.conf says.
+    memory: Option<Size>,
+    /// A server that is there already, as `host:port`: nothing is installed, and the login is checked. Empty: none.
+    #[serde(default)]
+    external: String,
+}
+
+fn main() -> String {
+    "main".to_owned()
+}
+
+/// The version that a release of a distribution has.
+fn version_of(cx: &dyn Context) -> Option<&'static str> {
+    let facts = cx.facts();
+    Some(match (facts.base.as_str(), facts.base_version.as_str()) {
+        ("debian", "10") => "11",
+        ("debian", "11") => "13",
+        ("debian", "12") => "15",
+        ("debian", "13") => "17",
+        ("ubuntu", "20.04") => "12",
+        ("ubuntu", "22.04") => "14",
+        ("ubuntu", "24.04") => "16",
+        ("ubuntu", "25.04" | "25.10") => "17",
+        _ => return None,
+    })
+}
+
+impl Settings {
+    /// A name that needs no thought in SQL, in pg_hba.conf and in paths.
+    fn check_names(&self, cx: &dyn Context, database: &str) -> Result<()> {
+        let good = |name: &str, more: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && name.len() <= NAME_BYTES
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.as_bytes().contains(&byte))
+        };
+        let names = [("user", self.user.as_str()), ("database", database)].into_iter();
+        let extensions = self.extensions.iter().map(|name| ("extensions", name.as_str()));
+        for (key, name) in names.chain(extensions) {
+            if !good(name, "_-") {
+                let advice = "letters, digits, _ and - only, at most 63 of them, a letter or _ first";
+                return Err(refused(cx, &format!("'{key}': '{name}' is not a name that can be taken"), advice));
+            }
+        }
+        if !good(&self.cluster, "_") {
+            let message = format!("'cluster': '{}' is not the name of a cluster", self.cluster);
+            return Err(refused(cx, &message, "letters, digits and _ only, a letter or _ first"));
+        }
+        if self.user == "postgres" || self.user.starts_with("pg_") {
+            let message = format!("'user': '{}' is PostgreSQL's own", self.user);
+            return Err(refused(cx, &message, "name a role of the product's own"));
+        }
+        if self.password.is_empty() || self.password.chars().any(char::is_control) {
+            let message = "'password' is empty or has a control character in it";
+            return Err(refused(cx, message, "choose another password"));
+        }
+        let is_network = |text: &str| {
+            let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
+            let most = address.parse().map(|address: IpAddr| if address.is_ipv4() { 32 } else { 128 });
+            most.is_ok_and(|most| text.contains('/') && bits.parse::<u8>().is_ok_and(|bits| bits <= most))
+        };
+        if let Some(wrong) = self.clients.iter().find(|network| !is_network(network)) {
+            return Err(refused(cx, &format!("'clients': '{wrong}' is not a network"), "write it as 10.1.0.0/16"));
+        }
+        Ok(())
+    }
+
+    fn config(&self, bind: &[IpAddr]) -> String {
+        let bind: Vec<String> = bind.iter().map(IpAddr::to_string).collect();
+        let mut lines = vec![
+            "# Written by surefoot: what is changed here is put back at its next run.".to_owned(),
+            format!("listen_addresses = '{}'", bind.join(", ")),
+        ];
+        lines.extend(self.port.map(|port| format!("port = {port}")));
+        lines.push("password_encryption = 'scram-sha-256'".to_owned());
+        lines.extend(self.memory.map(|size| format!("shared_buffers = '{}kB'", size.0 >> 10)));
+        lines.join("\n") + "\n"
+    }
+
+    /// Who may log in how, for the top of pg_hba.conf.
+    fn logins(&self, database: &str) -> Vec<String> {
+        let (user, database) = (&self.user, database);
+        let here = ["127.0.0.1/32", "::1/128"].map(str::to_owned);
+        let networks = here.iter().chain(&self.clients);
+        let host = |network: &String| format!("host \"{database}\" \"{user}\" {network} scram-sha-256");
+        let local = format!("local \"{database}\" \"{user}\" scram-sha-256");
+        std::iter::once(local).chain(networks.map(host)).collect()
+    }
+}
+
+impl Kind for Settings {
+    const NAME: &'static str = "postgresql";
+
+    fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
+        let database = self.database.clone().unwrap_or_else(|| self.user.clone());
+        self.check_names(cx, &database)?;
+        if !self.external.is_empty() {
+            let ready = |addr| Ready::Postgres {
+                addr,
+                user: self.user.clone(),
+                password: self.password.clone(),
+                database: database.clone(),
+            };
+            return external(cx, &self.external, ready);
+        }
+        if cx.facts().family != Family::Debian {
+            return Err(unsupported(Self::NAME, cx));
+        }
+        let version = match (self.version, version_of(cx)) {
+            (Some(version), _) => version.to_string(),
+            (None, Some(version)) => version.to_owned(),
+            (None, None) => {
+                let message = format!("which PostgreSQL {} has is not known", cx.facts().os_name);
+                return Err(refused(cx, &message, "give 'version', as in the name of the package postgresql-VERSION"));
+            }
+        };
+        let bind = listen(cx, self.bind.as_ref())?;
+        if self.port == Some(0) {
+            return Err(refused(cx, "there is no port 0", "leave 'port' out for the cluster's own"));
+        }
+        let package = format!("postgresql-{version}");
+        let cluster = Cluster { version, name: self.cluster.clone(), address: reached_at(&bind) };
+        let (unit, folder) = (cluster.unit(), cluster.folder());
+        let own = format!("{folder}/conf.d/surefoot.conf");
+        let logins = format!("{folder}/pg_hba.conf");
+        let log = format!("/var/log/postgresql/postgresql-{}-{}.log", cluster.version, cluster.name);
+        let ready = Ready::Cluster { cluster: cluster.clone(), user: self.user.clone(), database: database.clone() };
+        Ok(vec![
+            Box::new(Packages {
+                names: vec![package.clone()],
+                services: vec!["postgresql.service".to_owned(), unit.clone()],
+            }),
+            Box::new(File { meta: Meta::new(0o644, "postgres", "postgres"), ..File::new(&own, self.config(&bind)) }),
+            Box::new(TopBlock {
+                path: logins.clone(),
+                name: format!("{}/{}", cx.product(), cx.step()),
+                lines: self.logins(&database),
+            }),
+            Box::new(Service {
+                reload: true,
+                config: vec![logins.into()],
+                start_config: vec![format!("{folder}/postgresql.conf").into(), own.into()],
+                package: Some(package),
+                ready: Some(ready),
+                ports: self.port.into_iter().collect(),
+                outside: outside(&bind),
+                logs: vec![log.into()],
+                independent: true,
+                ..Service::new(unit)
+            }),
+            // It starts the clusters at boot.
+            Box::new(Service { package: Some("postgresql-common".to_owned()), ..Service::new("postgresql.service") }),
+            Box::new(Database {
+                cluster,
+                role: self.user,
+                password: self.password,
+                createdb: self.createdb,
+                name: database,
+                extensions: self.extensions,
+            }),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::testing::{Step, names, wants};
+
+    #[test]
+    fn what_a_step_expands_to() {
+        let step = Step::new("db");
+        let settings = json!({"user": "shop", "password": "hunter2", "memory": "128 MiB", "clients": ["10.1.0.0/16"]});
+        let resources = step.expand::<Settings>(settings).unwrap();
+        let expected = [
+            "packages all",
+            "file /etc/postgresql/15/main/conf.d/surefoot.conf",
+            "lines /etc/postgresql/15/main/pg_hba.conf",
+            "service postgresql@15-main.service",
+            "service postgresql.service",
+            "database 15/main/shop",
+        ];
+        assert_eq!(names(&resources), expected);
+        assert_eq!(
+            wants(&resources, expected[1]),
+            "file 0644 postgres:postgres\n\
+             # Written by surefoot: what is changed here is put back at its next run.\n\
+             listen_addresses = '127.0.0.1, ::1'\n\
+             password_encryption = 'scram-sha-256'\n\
+             shared_buffers = '131072kB'\n"
+        );
+        assert_eq!(
+            wants(&resources, expected[2]),
+            "lines# surefoot demo/db: begin\n\
+             local \"shop\" \"shop\" scram-sha-256\n\
+             host \"shop\" \"shop\" 127.0.0.1/32 scram-sha-256\n\
+             host \"shop\" \"shop\" ::1/128 scram-sha-256\n\
+             host \"shop\" \"shop\" 10.1.0.0/16 scram-sha-256\n\
+             # surefoot demo/db: end\n"
+        );
+        assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
+    }
+
+    #[test]
+    fn versions_and_ports() {
+        let mut step = Step::new("db");
+        step.facts.ipv6 = false;
+        for (base_version, settings, unit, port) in [
+            // A cluster that is not there has no port of its own yet.
+            ("12", json!({"user": "a", "password": "x", "cluster": "nobodys"}), "postgresql@15-nobodys.service", None),
+            ("13", json!({"user": "a", "password": "x", "port": 5433}), "postgresql@17-main.service", Some(5433)),
+            (
+                "99",
+                json!({"user": "a", "password": "x", "version": 16, "cluster": "b"}),
+                "postgresql@16-b.service",
+                None,
+            ),
+        ] {
+            step.facts.base_version = base_version.to_owned();
+            let resources = step.expand::<Settings>(settings).unwrap();
+            assert_eq!(resources[3].key(), unit);
+            assert_eq!(resources[3].ports().first().map(|port| port.number), port);
+        }
+        let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
+        assert!(error.to_string().starts_with("step 'db': which PostgreSQL "), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_is_there_already() {
+        let mut step = Step::new("db");
+        step.facts.family = Family::RedHat;
+        let settings = json!({"user": "a", "password": "hunter2", "external": "db.example.com:5432"});
+        let resources = step.expand::<Settings>(settings).unwrap();
+        assert_eq!(names(&resources), ["login db.example.com:5432"]);
+        assert!(!format!("{resources:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_meant() {
+        let mut step = Step::new("db");
+        for (settings, wanted) in [
+            (json!({"user": "a b", "password": "x"}), "'user': 'a b' is not a name that can be taken"),
+            (json!({"user": "postgres", "password": "x"}), "'user': 'postgres' is PostgreSQL's own"),
+            (json!({"user": "a", "password": "x", "database": "1"}), "'database': '1' is not a name that can be taken"),
+            (json!({"user": "a", "password": ""}), "'password' is empty or has a control character in it"),
+            (json!({"user": "a", "password": "x", "cluster": "a-b"}), "'cluster': 'a-b' is not the name of a cluster"),
+            (json!({"user": "a", "password": "x", "clients": ["10.0.0.1"]}), "'clients': '10.0.0.1' is not a network"),
+            (json!({"user": "a", "password": "x", "bind": []}), "'bind' is an empty list"),
+            (json!({"user": "a", "password": "x", "external": "db"}), "'external': 'db' is not a host with a port"),
+        ] {
+            let error = step.expand::<Settings>(settings).unwrap_err();
+            assert_eq!(error.to_string(), format!("step 'db': {wanted}"));
+            assert_eq!(distro::Fault::class_of(&error), distro::Class::Blueprint);
+        }
+        step.facts.family = Family::RedHat;
+        let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
+        assert_eq!(distro::Fault::class_of(&error), distro::Class::Unsupported);
+    }
+}

@@ -1,0 +1,424 @@
+//! `rabbitmq`: a RabbitMQ server with users, virtual hosts and the management plugin.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::Result;
+use distro::facts::Family;
+use distro::files::Meta;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::server::{external, listen, outside, reached_at};
+use super::units::Size;
+use super::{Context, Kind, refused, unsupported};
+use crate::Resource;
+use crate::resources::directory::Directory;
+use crate::resources::file::File;
+use crate::resources::packages::Packages;
+use crate::resources::rabbitmq::{Accounts, FirstDefinitions, NodeAddress, NodeName, Permission, Plugins, User};
+use crate::resources::service::{Ready, Service};
+
+/// Longest name that AMQP takes.
+const NAME_BYTES: usize = 255;
+const PACKAGE: &str = "rabbitmq-server";
+const UNIT: &str = "rabbitmq-server.service";
+const FOLDER: &str = "/etc/rabbitmq";
+/// Where the service manager reads what is added to a unit.
+const UNITS: &str = "/etc/systemd/system";
+
+/// A RabbitMQ server from the distribution, with its management page. The distribution and port mapper of Erlang listen on loopback
+/// only. Users that are not named here stay as they are, except `guest` with its default password, which goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The administrator, who has every permission in each of `vhosts`.
+    user: String,
+    /// The administrator's password.
+    password: String,
+    /// Virtual hosts.
+    #[serde(default = "vhosts")]
+    vhosts: Vec<String>,
+    /// Users besides the administrator.
+    #[serde(default)]
+    users: Vec<NamedUser>,
+    /// Plugins besides `rabbitmq_management`.
+    #[serde(default)]
+    plugins: Vec<String>,
+    /// TCP port of AMQP.
+    #[serde(default = "port")]
+    #[schemars(range(min = 1))]
+    port: u16,
+    /// Addresses on which AMQP listens. Without it: loopback, of IPv6 too where the host has it.
+    bind: Option<Vec<IpAddr>>,
+    /// TCP port of the management page, which listens on loopback only.
+    #[serde(default = "management_port")]
+    #[schemars(range(min = 1))]
+    management_port: u16,
+    /// Memory at which publishers are held up, such as "256 MiB". Without it: a quarter of the host's.
+    memory: Option<Size>,
+    /// A server that is there already, as `host:port`: nothing is installed, and the login is checked. Empty: none.
+    #[serde(default)]
+    external: String,
+}
+
+/// A user.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NamedUser {
+    /// Name.
+    name: String,
+    /// Password.
+    password: String,
+    /// What it may do in the management page: `management`, `policymaker`, `monitoring`, `administrator`.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// Where it has which rights. Without it: all rights in each of `vhosts`.
+    permissions: Option<Vec<NamedPermission>>,
+}
+
+/// Rights in a virtual host: regular expressions of names.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NamedPermission {
+    /// Virtual host, one of `vhosts`.
+    vhost: String,
+    /// What it may make and delete.
+    #[serde(default = "all")]
+    configure: String,
+    /// Where it may publish.
+    #[serde(default = "all")]
+    write: String,
+    /// What it may read.
+    #[serde(default = "all")]
+    read: String,
+}
+
+fn vhosts() -> Vec<String> {
+    vec!["/".to_owned()]
+}
+
+fn port() -> u16 {
+    5672
+}
+
+fn management_port() -> u16 {
+    15672
+}
+
+fn all() -> String {
+    ".*".to_owned()
+}
+
+impl Settings {
+    fn check(&self, cx: &dyn Context) -> Result<()> {
+        let good = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control);
+        let no = |what: String| Err(refused(cx, &what, "correct it in the blueprint or in the inputs"));
+        let users = self.users.iter().map(|user| (&user.name, &user.password));
+        let mut names = BTreeSet::new();
+        for (name, password) in std::iter::once((&self.user, &self.password)).chain(users) {
+            // A colon ends the name in a login over HTTP.
+            if !good(name) || name.contains(':') {
+                return no(format!("'{name}' is not a name that a user can have"));
+            }
+            if password.is_empty() || password.len() > NAME_BYTES || password.chars().any(char::is_control) {
+                return no(format!("the password of '{name}' is empty, too long or has a control character in it"));
+            }
+            if name == "guest" {
+                return no("'guest' may log in with a password that everybody knows, and is removed".to_owned());
+            }
+            if !names.insert(name) {
+                return no(format!("user '{name}' is there twice"));
+            }
+        }
+        if let Some(vhost) = self.vhosts.iter().find(|vhost| !good(vhost)) {
+            return no(format!("'vhosts': '{vhost}' is not a name that can be taken"));
+        }
+        let permissions = self.users.iter().flat_map(|user| user.permissions.iter().flatten());
+        if let Some(wrong) = permissions.map(|permission| &permission.vhost).find(|vhost| !self.vhosts.contains(vhost))
+        {
+            return no(format!("a user has permissions in '{wrong}', which is not one of 'vhosts'"));
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if let Some(wrong) = self.plugins.iter().find(|name| name.is_empty() || !name.chars().all(plain)) {
+            return no(format!("'plugins': '{wrong}' is not the name of a plugin"));
+        }
+        if self.port == 0 || self.management_port == 0 || self.vhosts.is_empty() {
+            return no("'vhosts' is empty, or a port is 0".to_owned());
+        }
+        Ok(())
+    }
+
+    fn accounts(self, management: SocketAddr, amqp: SocketAddr) -> Accounts {
+        let whole = |vhosts: &[String]| {
+            let of = |vhost: &String| Permission { vhost: vhost.clone(), configure: all(), write: all(), read: all() };
+            vhosts.iter().map(of).collect::<Vec<_>>()
+        };
+        let administrator = User {
+            name: self.user,
+            password: self.password,
+            tags: vec!["administrator".to_owned()],
+            permissions: whole(&self.vhosts),
+        };
+        let others = self.users.into_iter().map(|user| User {
+            name: user.name,
+            password: user.password,
+            tags: user.tags,
+            permissions: user.permissions.map_or_else(
+                || whole(&self.vhosts),
+                |list| {
+                    let of = |NamedPermission { vhost, configure, write, read }| Permission {
+                        vhost,
+                        configure,
+                        write,
+                        read,
+                    };
+                    list.into_iter().map(of).collect()
+                },
+            ),
+        });
+        let users = std::iter::once(administrator).chain(others).collect();
+        Accounts { unit: UNIT.to_owned(), management, amqp, users, vhosts: self.vhosts }
+    }
+
+    fn config(&self, cx: &dyn Context, bind: &[IpAddr]) -> String {
+        let mut lines = vec!["# Written by surefoot: what is changed here is put back at its next run.".to_owned()];
+        // `default` is the name of the listener that every example has: another one would listen besides it.
+        for (at, address) in bind.iter().enumerate() {
+            let name = if at == 0 { "default".to_owned() } else { format!("surefoot_{at}") };
+            lines.push(format!("listeners.tcp.{name} = {address}:{}", self.port));
+        }
+        lines.push("management.tcp.ip = 127.0.0.1".to_owned());
+        lines.push(format!("management.tcp.port = {}", self.management_port));
+        lines.push(match self.memory {
+            Some(size) => format!("vm_memory_high_watermark.absolute = {}", size.0),
+            None => "vm_memory_high_watermark.relative = 0.25".to_owned(),
+        });
+        if imports_once(cx) {
+            lines.push("definitions.import_backend = local_filesystem".to_owned());
+            lines.push(format!("definitions.local.path = {FOLDER}/definitions.d"));
+            lines.push("definitions.skip_if_unchanged = true".to_owned());
+        } else {
+            lines.push(format!("load_definitions = {FOLDER}/definitions.d"));
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+/// Has the distribution a RabbitMQ that can import definitions once, and not at every start? 3.10 and some after it can, too, and then
+/// fail to export any: the digest of what was imported is in the way.
+fn imports_once(cx: &dyn Context) -> bool {
+    let facts = cx.facts();
+    let version = facts.base_version.split('.').next().and_then(|major| major.parse::<u16>().ok());
+    let since = if facts.base == "ubuntu" { 25 } else { 13 };
+    version.is_some_and(|version| version >= since)
+}
+
+/// Erlang's own listeners: the one between nodes, which also tools use, and the port mapper, where it is not started by its socket.
+fn unit_file(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!(
+        "# Written by surefoot: what is changed here is put back at its next run.\n[Service]\n\
+         Environment=\"ERL_ZFLAGS=-kernel inet_dist_use_interface {{{a},{b},{c},{d}}}\" ERL_EPMD_ADDRESS={address}\n"
+    )
+}
+
+/// The port mapper's socket. A node makes itself known at 127.0.0.1, whatever its own address.
+fn socket_file(address: Ipv4Addr) -> String {
+    let mut addresses = vec![Ipv4Addr::LOCALHOST, address];
+    addresses.dedup();
+    let lines: String = addresses.iter().map(|address| format!("ListenStream={address}:4369\n")).collect();
+    format!(
+        "# Written by surefoot: what is changed here is put back at its next run.\n[Socket]\nListenStream=\n{lines}"
+    )
+}
+
+impl Kind for Settings {
+    const NAME: &'static str = "rabbitmq";
+
+    fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
+        self.check(cx)?;
+        if !self.external.is_empty() {
+            let vhost = self.vhosts.first().cloned().unwrap_or_default();
+            let (user, password) = (self.user.clone(), self.password.clone());
+            return external(cx, &self.external, |addr| Ready::Amqp { addr, user, password, vhost });
+        }
+        if cx.facts().family != Family::Debian {
+            return Err(unsupported(Self::NAME, cx));
+        }
+        let bind = listen(cx, self.bind.as_ref())?;
+        let amqp = SocketAddr::new(reached_at(&bind), self.port);
+        let management = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.management_port);
+        let config = self.config(cx, &bind);
+        let (port, plugins) = (self.port, self.plugins.clone());
+        let ports = vec![port, self.management_port];
+        let accounts = self.accounts(management, amqp);
+        let readable = |mode| Meta::new(mode, "root", "rabbitmq");
+        let own = format!("{FOLDER}/conf.d/90-surefoot.conf");
+        let (environment, plugin_file) = (format!("{FOLDER}/rabbitmq-env.conf"), format!("{FOLDER}/enabled_plugins"));
+        let definitions = format!("{FOLDER}/definitions.d");
+        let at_address = |path: String, text: fn(Ipv4Addr) -> String| -> Box<dyn Resource> {
+            Box::new(NodeAddress { path, text, environment: environment.clone() })
+        };
+        Ok(vec![
+            Box::new(Packages {
+                names: vec![PACKAGE.to_owned()],
+                services: ["epmd.socket", "epmd.service", UNIT].map(str::to_owned).to_vec(),
+            }),
+            Box::new(Directory::new(format!("{UNITS}/epmd.socket.d"))),
+            at_address(format!("{UNITS}/epmd.socket.d/surefoot.conf"), socket_file),
+            Box::new(Directory::new(format!("{UNITS}/{UNIT}.d"))),
+            at_address(format!("{UNITS}/{UNIT}.d/surefoot.conf"), unit_file),
+            Box::new(Directory::new(format!("{FOLDER}/conf.d"))),
+            Box::new(File { meta: readable(0o640), ..File::new(&own, config) }),
+            Box::new(Plugins {
+                path: plugin_file.clone(),
+                names: std::iter::once("rabbitmq_management".to_owned()).chain(plugins).collect(),
+            }),
+            Box::new(NodeName { path: environment.clone() }),
+            Box::new(Directory { meta: readable(0o750), ..Directory::new(&definitions) }),
+            Box::new(FirstDefinitions {
+                file: File {
+                    meta: readable(0o640),
+                    sensitive: true,
+                    ..File::new(format!("{definitions}/surefoot.json"), accounts.definitions())
+                },
+            }),
+            Box::new(Service { package: Some("erlang-base".to_owned()), ..Service::new("epmd.socket") }),
+            Box::new(Service {
+                config: vec![
+                    own.into(),
+                    plugin_file.into(),
+                    environment.into(),
+                    format!("{FOLDER}/rabbitmq.conf").into(),
+                ],
+                package: Some(PACKAGE.to_owned()),
+                // A greeting over AMQP without a login after it would stand in the server's log at every run.
+                ready: Some(Ready::Http { url: format!("http://{management}/api/whoami"), statuses: vec![401] }),
+                ports,
+                outside: outside(&bind),
+                // Its own log is named after the node; what comes before that is in others.
+                logs: vec!["/var/log/rabbitmq".into()],
+                independent: true,
+                ..Service::new(UNIT)
+            }),
+            Box::new(accounts),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::testing::{Step, names, wants};
+
+    #[test]
+    fn what_a_step_expands_to() {
+        let step = Step::new("broker");
+        let settings = json!({
+            "user": "admin", "password": "hunter2", "memory": "256 MiB", "plugins": ["rabbitmq_shovel"],
+            "users": [{"name": "shop", "password": "hunter22"}],
+        });
+        let resources = step.expand::<Settings>(settings).unwrap();
+        let expected = [
+            "packages all",
+            "directory /etc/systemd/system/epmd.socket.d",
+            "file /etc/systemd/system/epmd.socket.d/surefoot.conf",
+            "directory /etc/systemd/system/rabbitmq-server.service.d",
+            "file /etc/systemd/system/rabbitmq-server.service.d/surefoot.conf",
+            "directory /etc/rabbitmq/conf.d",
+            "file /etc/rabbitmq/conf.d/90-surefoot.conf",
+            "plugins /etc/rabbitmq/enabled_plugins",
+            "node_name /etc/rabbitmq/rabbitmq-env.conf",
+            "directory /etc/rabbitmq/definitions.d",
+            "file /etc/rabbitmq/definitions.d/surefoot.json",
+            "service epmd.socket",
+            "service rabbitmq-server.service",
+            "accounts rabbitmq-server.service",
+        ];
+        assert_eq!(names(&resources), expected);
+        assert_eq!(
+            wants(&resources, expected[6]),
+            "file 0640 root:rabbitmq\n\
+             # Written by surefoot: what is changed here is put back at its next run.\n\
+             listeners.tcp.default = 127.0.0.1:5672\n\
+             listeners.tcp.surefoot_1 = ::1:5672\n\
+             management.tcp.ip = 127.0.0.1\n\
+             management.tcp.port = 15672\n\
+             vm_memory_high_watermark.absolute = 268435456\n\
+             load_definitions = /etc/rabbitmq/definitions.d\n"
+        );
+        assert!(!wants(&resources, expected[10]).contains("hunter2"), "a definition has hashes only");
+        assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
+    }
+
+    #[test]
+    fn what_is_imported_once_and_what_at_every_start() {
+        let mut step = Step::new("broker");
+        step.facts.ipv6 = false;
+        for (base, version, once) in [
+            ("debian", "11", false),
+            ("debian", "12", false),
+            ("debian", "13", true),
+            ("ubuntu", "24.04", false),
+            ("", "", false),
+        ] {
+            (step.facts.base, step.facts.base_version) = (base.into(), version.into());
+            let resources = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap();
+            let config = wants(&resources, "file /etc/rabbitmq/conf.d/90-surefoot.conf");
+            assert!(config.contains("\nvm_memory_high_watermark.relative = 0.25\n"), "{config}");
+            assert_eq!(config.ends_with("\ndefinitions.skip_if_unchanged = true\n"), once, "{base} {version}");
+            assert_eq!(
+                config.ends_with("\nload_definitions = /etc/rabbitmq/definitions.d\n"),
+                !once,
+                "{base} {version}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_erlang_listens() {
+        let (here, other) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 1, 1));
+        assert!(socket_file(here).ends_with("[Socket]\nListenStream=\nListenStream=127.0.0.1:4369\n"));
+        assert!(socket_file(other).ends_with("=\nListenStream=127.0.0.1:4369\nListenStream=127.0.1.1:4369\n"));
+        let line =
+            "Environment=\"ERL_ZFLAGS=-kernel inet_dist_use_interface {127,0,1,1}\" ERL_EPMD_ADDRESS=127.0.1.1\n";
+        assert!(unit_file(other).ends_with(line));
+    }
+
+    #[test]
+    fn a_server_that_is_there_already() {
+        let settings = json!({"user": "a", "password": "hunter2", "external": "mq.example.com:5672"});
+        let resources = Step::new("broker").expand::<Settings>(settings).unwrap();
+        assert_eq!(names(&resources), ["login mq.example.com:5672"]);
+        assert!(!format!("{resources:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_meant() {
+        let other = |user: serde_json::Value| json!({"user": "a", "password": "x", "users": [user]});
+        for (settings, wanted) in [
+            (json!({"user": "a:b", "password": "x"}), "'a:b' is not a name that a user can have"),
+            (
+                json!({"user": "a", "password": ""}),
+                "the password of 'a' is empty, too long or has a control character in it",
+            ),
+            (
+                json!({"user": "guest", "password": "x"}),
+                "'guest' may log in with a password that everybody knows, and is removed",
+            ),
+            (other(json!({"name": "a", "password": "y"})), "user 'a' is there twice"),
+            (
+                other(json!({"name": "b", "password": "y", "permissions": [{"vhost": "v"}]})),
+                "a user has permissions in 'v', which is not one of 'vhosts'",
+            ),
+            (json!({"user": "a", "password": "x", "vhosts": []}), "'vhosts' is empty, or a port is 0"),
+            (json!({"user": "a", "password": "x", "plugins": ["A b"]}), "'plugins': 'A b' is not the name of a plugin"),
+        ] {
+            let error = Step::new("broker").expand::<Settings>(settings).unwrap_err();
+            assert_eq!(error.to_string(), format!("step 'broker': {wanted}"));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! `repository`: a package repository that is not the distribution's own.
+
+use anyhow::Result;
+use distro::files::Meta;
+use distro::network::{Key, KeyFrom, Setting};
+use distro::{Class, Fault, net};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Context, Kind, refused};
+use crate::resources::fetched_keyring::FetchedKeyring;
+use crate::resources::file::File;
+use crate::resources::repository::{Definition, Pin, Repository};
+use crate::{Resource, Stage};
+
+/// Adds a package repository for apt, trusted by its own keyring only.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Name of its files in /etc/apt; the step's id, where it is not given.
+    name: Option<String>,
+    /// Where it is: `https://packages.example.com/deb`. Several are mirrors of each other.
+    #[schemars(length(min = 1))]
+    uris: Vec<String>,
+    /// Suites, often the distribution's codename; or paths that end in `/`, for a repository without `dists`.
+    #[schemars(length(min = 1))]
+    suites: Vec<String>,
+    /// Components; none, where suites are paths.
+    #[serde(default)]
+    components: Vec<String>,
+    /// Architectures, where the repository does not have all that the host knows.
+    #[serde(default)]
+    architectures: Vec<String>,
+    /// File below `files/` with its keys, ASCII-armored or binary.
+    key: Option<String>,
+    /// URL of such a file, which is fetched at run time, in place of `key`.
+    key_url: Option<String>,
+    /// Full fingerprints of all primary keys in that file. A file with another key in it is refused.
+    #[schemars(length(min = 1))]
+    fingerprints: Vec<String>,
+    /// Which versions apt prefers.
+    #[serde(default)]
+    pins: Vec<PinSettings>,
+}
+
+/// A preference, see apt_preferences(5).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PinSettings {
+    /// Names of packages, or patterns.
+    #[schemars(length(min = 1))]
+    packages: Vec<String>,
+    /// What is preferred: `version 5:7.*`, `origin packages.example.com`, `release a=stable`.
+    pin: String,
+    /// Priority: 990 is that of a target release, over 1000 wins over what is installed.
+    priority: i32,
+}
+
+impl Kind for Settings {
+    const NAME: &'static str = "repository";
+
+    fn expand(mut self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
+        let name = self.name.clone().unwrap_or_else(|| cx.step().to_owned());
+        self.check(&name).map_err(|why| {
+            Fault::new(Class::Blueprint, format!("step '{}': {why}", cx.step()))
+                .advice("see sources.list(5) for what apt takes")
+        })?;
+        if let Some(uri) = self.uris.iter().find(|uri| cx.is_secret(uri)) {
+            let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
+            return Err(Fault::new(
+                Class::Blueprint,
+                format!("step '{}': a {scheme} URI has a secret in it", cx.step()),
+            )
+            .advice("apt's sources are readable by everybody: logins belong into a file in /etc/apt/auth.conf.d")
+            .into());
+        }
+        let mut key = match (&self.key, &self.key_url) {
+            (Some(name), None) => Some(cx.file(name)?),
+            (None, Some(url)) => {
+                if cx.is_secret(url) {
+                    return Err(refused(
+                        cx,
+                        "'key_url' has a secret in it, and it is shown and logged",
+                        "leave the login out",
+                    ));
+                }
+                net::split_url(url)
+                    .map_err(|error| refused(cx, &format!("'key_url': {error}"), "write it as https://…"))?;
+                None
+            }
+            _ => return Err(refused(cx, "one of 'key' and 'key_url' is needed", "say where its key is")),
+        };
+        let (logins, own) = mirrored(cx.network(), self.uris.iter_mut().chain(&mut self.key_url));
+        self.uris.dedup();
+        if let Some(own) = own {
+            self.fingerprints = own.fingerprints;
+            (key, self.key_url) = match own.from {
+                KeyFrom::Text(text) => (Some(text.into_bytes()), None),
+                KeyFrom::Url(url) => (None, Some(url)),
+            };
+        }
+        let pins = self.pins.into_iter();
+        let fetched = self.key_url.map(|url| FetchedKeyring::new(&name, url, &self.fingerprints)).transpose()?;
+        let login = format!("/etc/apt/auth.conf.d/{name}.conf");
+        let login = (!logins.is_empty()).then(|| File {
+            meta: Meta::root(0o600),
+            sensitive: true,
+            stage: Stage::Repositories,
+            ..File::new(login, logins)
+        });
+        let repository = Repository::new(Definition {
+            name,
+            uris: self.uris,
+            suites: self.suites,
+            components: self.components,
+            architectures: self.architectures,
+            key,
+            fingerprints: self.fingerprints,
+            pins: pins.map(|pin| Pin { packages: pin.packages, pin: pin.pin, priority: pin.priority }).collect(),
+        })?;
+        let mut resources: Vec<Box<dyn Resource>> = Vec::new();
+        resources.extend(login.map(|file| Box::new(file) as Box<dyn Resource>));
+        resources.push(Box::new(repository));
+        resources.extend(fetched.map(|keyring| Box::new(keyring) as Box<dyn Resource>));
+        Ok(resources)
+    }
+}
+
+/// Lets mirrors stand for `urls`. Gives their logins, for apt, and the keys that they sign with, where they do so by themselves.
+fn mirrored<'u>(network: &Setting, urls: impl Iterator<Item = &'u mut String>) -> (String, Option<Key>) {
+    let (mut logins, mut key) = (String::new(), None);
+    for url in urls {
+        let Some((mirror, asked)) = network.mirror_of(url) else { continue };
+        *url = asked;
+        let login = mirror.apt_login();
+        if !logins.contains(&login) {
+            logins.push_str(&login);
+        }
+        key = key.or_else(|| mirror.key.clone());
+    }
+    (logins, key)
+}
+
+impl Settings {
+    fn check(&self, name: &str) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        // apt reads no file whose name has other characters.
+        if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
+            return Err(format!("'{name}' cannot be the name of a repository: letters, digits and - _ . only"));
+        }
+        for (key, values) in [("uris", &self.uris), ("suites", &self.suites), ("fingerprints", &self.fingerprints)] {
+            if values.is_empty() {
+                return Err(format!("'{key}' is empty"));
+            }
+        }
+        let schemes = ["http://", "https://", "file:/"];
+        if let Some(uri) = self.uris.iter().find(|uri| !schemes.iter().any(|scheme| uri.starts_with(scheme))) {
+            return Err(format!("'{uri}' is not an http, https or file URI"));
+        }
+        if self.uris.iter().any(|uri| {
+            uri.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().unwrap_or("").contains('@'))
+        }) {
+            return Err("a URI has a login in it, and apt's sources are readable by everybody".to_owned());
+        }
+        let paths = self.suites.iter().filter(|suite| suite.ends_with('/')).count();
+        match (paths, self.components.is_empty()) {
+            (0, true) => return Err("'components' is empty, and 'suites' are not paths that end in '/'".to_owned()),
+            (0, false) => {}
+            (some, empty) if some < self.suites.len() || !empty => {
+                return Err(
+                    "'suites' that end in '/' are paths: they have no components and no other suites beside them"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        let pins = self.pins.iter().flat_map(|pin| &pin.packages);
+        let words = [&self.uris, &self.suites, &self.components, &self.architectures].into_iter().flatten().chain(pins);
+        if let Some(word) = words
+            .into_iter()
+            .find(|word| word.is_empty() || word.contains(|c: char| c.is_whitespace() || c.is_control()))
+        {
+            return Err(format!("'{}' has white space in it or is empty", word.escape_debug()));
+        }
+        let kinds = ["version ", "origin ", "release "];
+        if let Some(pin) = self
+            .pins
+            .iter()
+            .find(|pin| !kinds.iter().any(|kind| pin.pin.starts_with(kind)) || pin.pin.contains(char::is_control))
+        {
+            return Err(format!("pin '{}' does not begin with version, origin or release", pin.pin.escape_debug()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use distro::network::{Given, Login, Mirror};
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::testing::{Step, names, wants};
+
+    fn with(changes: serde_json::Value) -> Settings {
+        let mut settings = json!({
+            "uris": ["https://packages.example.net/deb"], "suites": ["bookworm"], "components": ["main"],
+            "key": "redis.asc", "fingerprints": ["00"],
+        });
+        settings.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(settings).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_a_file_or_is_fetched() {
+        let url = "https://www.example.net/key.asc";
+        let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
+        let step = |key: serde_json::Value| {
+            let settings =
+                json!({"uris": ["https://p.example.net/deb"], "suites": ["bookworm"], "components": ["main"]});
+            let mut settings = settings.as_object().unwrap().clone();
+            settings.extend(key.as_object().unwrap().clone());
+            Step::new("vendor").expand::<Settings>(settings.into())
+        };
+        let resources = step(json!({"key_url": url, "fingerprints": [fingerprint]})).unwrap();
+        assert_eq!(names(&resources), ["repository vendor", "keyring /etc/apt/keyrings/vendor.gpg"]);
+        for (key, wanted) in [
+            (json!({"fingerprints": [fingerprint]}), "one of 'key' and 'key_url' is needed"),
+            (
+                json!({"key": "a", "key_url": url, "fingerprints": [fingerprint]}),
+                "one of 'key' and 'key_url' is needed",
+            ),
+            (json!({"key_url": "ftp://x/", "fingerprints": [fingerprint]}), "'ftp://x/' is not an http or https URL"),
+            (json!({"key_url": "https://x/hunter2", "fingerprints": [fingerprint]}), "'key_url' has a secret in it"),
+            (json!({"key_url": url, "fingerprints": ["0EBFCD88"]}), "'0EBFCD88' is not a full fingerprint"),
+        ] {
+            let error = step(key).unwrap_err();
+            assert!(error.to_string().contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn mirrors_stand_for_what_the_blueprint_names() {
+        let login = Login { user: "jo".into(), password: "hunter2".into() };
+        let mirror =
+            |of: &str, url: &str, key| Mirror { of: of.into(), url: url.into(), key, login: Some(login.clone()) };
+        let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
+        let other = "89ABCDEF0123456789ABCDEF0123456789ABCDEF";
+        let own = Key { fingerprints: vec![other.into()], from: KeyFrom::Url("https://mirror.corp/own.asc".into()) };
+        let settings = json!({
+            "uris": ["https://p.example.net/deb", "https://q.example.net/deb"], "suites": ["bookworm"], "components": ["main"],
+            "key_url": "https://p.example.net/key.asc", "fingerprints": [fingerprint],
+        });
+        let asked = |mirrors: Vec<Mirror>| {
+            let mut step = Step::new("vendor");
+            let given = Given { mirrors: Some(mirrors), ..Given::default() };
+            step.network = Setting::settle(&given, None, false, &|_| None).unwrap().0;
+            let resources = step.expand::<Settings>(settings.clone()).unwrap();
+            let endpoints: Vec<String> =
+                resources.iter().flat_map(|resource| resource.endpoints()).map(|endpoint| endpoint.url).collect();
+            (names(&resources), endpoints, wants(&resources, "keyring /etc/apt/keyrings/vendor.gpg"))
+        };
+        let resources =
+            ["file /etc/apt/auth.conf.d/vendor.conf", "repository vendor", "keyring /etc/apt/keyrings/vendor.gpg"];
+        let both = vec![
+            mirror("https://p.example.net", "https://mirror.corp/p", None),
+            mirror("https://q.example.net/deb", "https://mirror.corp/p/deb", None),
+        ];
+        let (named, endpoints, keys) = asked(both);
+        assert_eq!(named, resources);
+        assert_eq!(endpoints, ["https://mirror.corp/p/deb/dists/bookworm/InRelease", "https://mirror.corp/p/key.asc"]);
+        assert_eq!(keys, fingerprint);
+        let (_, endpoints, keys) = asked(vec![mirror("https://p.example.net/deb", "https://mirror.corp/p", Some(own))]);
+        let wanted = [
+            "https://mirror.corp/p/dists/bookworm/InRelease",
+            "https://q.example.net/deb/dists/bookworm/InRelease",
+            "https://mirror.corp/own.asc",
+        ];
+        assert_eq!((endpoints, keys.as_str()), (wanted.map(str::to_owned).to_vec(), other));
+        assert_eq!(asked(Vec::new()).0, resources[1..]);
+    }
+
+    #[test]
+    fn settings_that_apt_would_misread_are_refused() {
+        let good = [
+            json!({}),
+            json!({"suites": ["./"], "components": []}),
+            json!({"uris": ["file:/srv/r"]}),
+            json!({"pins": [{"packages": ["*"], "pin": "origin a", "priority": -1}]}),
+        ];
+        for changes in good {
+            assert_eq!(with(changes.clone()).check("redis"), Ok(()), "{changes}");
+        }
+        let bad = [
+            (json!({"uris": []}), "'uris' is empty"),
+            (json!({"uris": ["packages.example.net"]}), "'packages.example.net' is not an http"),
+            (json!({"uris": ["https://u:p@h/deb"]}), "a URI has a login in it"),
+            (json!({"suites": ["a\nb"]}), "'a\\nb' has white space"),
+            (json!({"components": ["main x"]}), "'main x' has white space"),
+            (json!({"components": []}), "'components' is empty"),
+            (json!({"suites": ["./"]}), "'suites' that end in '/' are paths"),
+            (json!({"pins": [{"packages": ["*"], "pin": "7.*", "priority": 1}]}), "pin '7.*'"),
+            (json!({"fingerprints": []}), "'fingerprints' is empty"),
+        ];
+        for (changes, expected) in bad {
+            let why = with(changes.clone()).check("redis").unwrap_err();
+            assert!(why.starts_with(expected), "{changes}: {why}");
+        }
+        for name in ["", "a b", "../x", ".x", "a/b", "ä"] {
+            assert!(with(json!({})).check(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A service of another host, which is only asked whether it takes a login.
+
+use anyhow::Result;
+use distro::{Class, Fault};
+use serde_json::Value;
+
+use super::service::{Answer, Ready};
+use crate::{Change, Claim, Cx, Probe, Resource, Stage};
+
+/// A server that somebody else runs. It is asked before anything is touched, and nothing of it is ever changed.
+#[derive(Debug)]
+pub struct Login {
+    /// Where: `db.example.com:5432`.
+    pub server: String,
+    /// The login that it must take.
+    pub ready: Ready,
+}
+
+impl Resource for Login {
+    fn sort(&self) -> &'static str {
+        "login"
+    }
+
+    fn key(&self) -> String {
+        self.server.clone()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Prepare
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let server = &self.server;
+        match self.ready.ask_again(&cx.host.runner)? {
+            Answer::Ready => Ok(Probe::InPlace(Value::Null)),
+            Answer::NotYet(said) | Answer::Stale(said) => {
+                Err(Fault::new(Class::Service, format!("{server} does not answer: {said}"))
+                    .advice("see that it runs, that this host may reach it, and that address and port are right")
+                    .into())
+            }
+            Answer::Refused(said) => Err(Fault::new(Class::Login, format!("{server} refuses the login: {said}"))
+                .advice("correct the name or the password in the inputs, or let its owner give the login the right")
+                .into()),
+        }
+    }
+
+    fn apply(&self, _: &Cx<'_>, _: &[Change]) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! The resources, a file each: probe, apply, undo.
+
+pub mod absent;
+pub mod acme_certificate;
+pub(crate) mod append_log;
+pub(crate) mod beside;
+pub mod ca;
+pub(crate) mod checked;
+pub mod command;
+pub mod data_folder;
+pub mod directory;
+mod edit;
+pub mod fetched_keyring;
+pub mod file;
+pub(crate) mod file_attributes;
+pub mod given_certificate;
+pub mod group;
+pub mod htpasswd;
+pub(crate) mod http;
+pub mod index;
+pub mod ini;
+pub mod key_value;
+pub(crate) mod login;
+pub mod mongodb_user;
+pub mod own_certificate;
+pub(crate) mod packaged_link;
+pub mod packages;
+pub(crate) mod paths;
+pub(crate) mod postgresql;
+pub mod program_copy;
+pub(crate) mod rabbitmq;
+pub mod repository;
+pub mod service;
+pub(crate) mod setting;
+pub(crate) mod site_login;
+pub(crate) mod ssh_key;
+pub mod symlink;
+pub(crate) mod top_block;
+pub mod user;
+pub mod wait;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) mod trial;

@@ -1,0 +1,406 @@
+//! Packages that are installed. All sets of a run are installed in one transaction, which the engine asks for.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+use distro::dpkg::{self, Dpkg};
+use distro::{Class, Fault, Look, apt};
+use serde_json::Value;
+
+use crate::undo::{Undo, Undone};
+use crate::{Change, Claim, Cx, Probe, Resource, Stage};
+
+/// A set of packages.
+#[derive(Clone, Debug)]
+pub struct Packages {
+    /// Names of the packages, with `:arch` where it is a foreign one.
+    pub names: Vec<String>,
+    /// Units that come with them and that must not start before they are configured.
+    pub services: Vec<String>,
+}
+
+impl Resource for Packages {
+    fn sort(&self) -> &'static str {
+        "packages"
+    }
+
+    /// A step has one set, whatever is in it: with the names in the key, another list would be another resource.
+    fn key(&self) -> String {
+        "all".to_owned()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Packages
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.names.iter().map(|name| Claim { thing: thing(name), wants: b"installed".to_vec() }).collect()
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let dpkg = cx.look.dpkg()?;
+        let missing: Vec<Change> =
+            self.names.iter().filter(|name| !dpkg.is_installed(name)).map(|name| install(name, "")).collect();
+        if !missing.is_empty() {
+            return Ok(Probe::Changes(missing));
+        }
+        // A transaction of ours that was cut off after the last package of this set: its triggers are still to be run.
+        if cx.memory.begun(cx.id) && !dpkg.unfinished().is_empty() {
+            return Ok(Probe::Pending("dpkg, which was interrupted".to_owned()));
+        }
+        Ok(Probe::InPlace(Value::Null))
+    }
+
+    fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
+        apply_together(cx, &[self])
+    }
+
+    fn units(&self) -> Vec<String> {
+        self.services.clone()
+    }
+
+    fn packages(&self) -> Option<&[String]> {
+        Some(&self.names)
+    }
+}
+
+/// Name of the claim of a package.
+fn thing(name: &str) -> String {
+    format!("package:{name}")
+}
+
+fn install(name: &str, version: &str) -> Change {
+    let summary = format!("install {name} {version}");
+    Change::new(format!("package {name}"), summary.trim_end(), Undo::RemovePackage { name: name.to_owned() })
+}
+
+/// Names of the packages of `sets` that are not installed, each once.
+fn missing(dpkg: &Dpkg, sets: &[&dyn Resource]) -> Vec<String> {
+    let names = sets.iter().filter_map(|set| set.packages()).flatten();
+    let missing: BTreeSet<&String> = names.filter(|name| !dpkg.is_installed(name)).collect();
+    missing.into_iter().cloned().collect()
+}
+
+/// Units of `sets` that their packages must not start.
+fn held_back(sets: &[&dyn Resource]) -> Vec<String> {
+    let units: BTreeSet<String> = sets.iter().flat_map(|set| set.units()).collect();
+    units.into_iter().collect()
+}
+
+/// Finishes an interrupted dpkg. Services of `sets` are not started.
+///
+/// # Errors
+/// Those of [`distro::dpkg::finish`].
+pub fn finish(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
+    dpkg::finish(cx.host, &[], &held_back(sets), cx.survivor)
+}
+
+/// Everything that installing `sets` will change, by apt's own answer: what is new, with dependencies, and what is upgraded.
+/// An interrupted dpkg is finished first, so this is for runs only. Where apt does not know a package, the index is fetched anew
+/// once: the one that is there may be older than the servers' by months.
+///
+/// # Errors
+/// Class `package`, where apt finds no way, or only one that removes or downgrades a package, or a name is not that of a
+/// package; those of [`distro::apt::update`].
+pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Vec<Change>> {
+    finish(cx, sets)?;
+    let look = Look::new(cx.host);
+    let dpkg = look.dpkg()?;
+    let names = missing(dpkg, sets);
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let solution = match apt::simulate(cx.host, &names) {
+        Err(error) if is_stale(&error) => {
+            cx.host.runner.note("apt does not know all of these packages: fetching the index anew");
+            apt::update(cx.host, &[])?;
+            apt::simulate(cx.host, &names)?
+        }
+        result => result?,
+    };
+    refuse_virtual(&solution, &names, dpkg)?;
+    Ok(changes(&solution))
+}
+
+fn is_stale(error: &anyhow::Error) -> bool {
+    Fault::find(error).is_some_and(|fault| apt::is_stale_index(fault.class, &fault.evidence))
+}
+
+fn changes(solution: &apt::Solution) -> Vec<Change> {
+    let new = solution.new.iter().map(|new| install(&new.name, &new.to));
+    let upgraded = solution.upgraded.iter().map(|one| {
+        let from = one.from.as_deref().unwrap_or_default();
+        let why = format!("{} was upgraded from {from} to {}: packages are not downgraded", one.name, one.to);
+        let summary = format!("upgrade {} {from} -> {}", one.name, one.to);
+        Change::new(format!("package {}", one.name), summary, Undo::Kept { why })
+    });
+    new.chain(upgraded).collect()
+}
+
+/// A name that only other packages provide would never be seen installed.
+fn refuse_virtual(solution: &apt::Solution, names: &[String], dpkg: &Dpkg) -> Result<(), Fault> {
+    let native = format!(":{}", dpkg.architecture);
+    let moved = |name: &str| {
+        let name = name.strip_suffix(&native).unwrap_or(name);
+        solution.new.iter().chain(&solution.upgraded).any(|one| one.name == name)
+    };
+    let Some(name) = names.iter().find(|name| !moved(name)) else { return Ok(()) };
+    let instead = solution.new.iter().map(|one| format!("apt would install {} {}", one.name, one.to));
+    Err(Fault::new(Class::Package, format!("'{name}' is not the name of a package that can be installed"))
+        .evidence(instead)
+        .advice("other packages provide it: name one of them in the blueprint"))
+}
+
+/// Installs the packages of `sets` in one transaction, or in two where the servers are far away; their units are not started. Where the servers no longer have what the
+/// index names, the index is fetched anew and it is tried once more, if the answer names no package that was not announced.
+///
+/// # Errors
+/// Those of [`distro::apt::install`].
+pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
+    let look = Look::new(cx.host);
+    let names = missing(look.dpkg()?, sets);
+    if names.is_empty() {
+        return Ok(());
+    }
+    let denied = held_back(sets);
+    let first = missing(look.dpkg()?, &sets[..sets.len() / 2]);
+    let rest: Vec<String> = names.iter().filter(|name| !first.contains(name)).cloned().collect();
+    let in_turn = !first.is_empty() && !rest.is_empty() && apt::is_far(cx.host)? && !apt::is_cache_emptied(cx.host)?;
+    let done = if in_turn {
+        apt::install_in_turn(cx.host, &first, &rest, &denied, cx.survivor)
+    } else {
+        apt::install(cx.host, &names, &denied, cx.survivor)
+    };
+    match done {
+        Err(error) if is_stale(&error) => {
+            let announced = new_names(&apt::simulate(cx.host, &names)?);
+            cx.host.runner.note("the servers no longer have what the index names: fetching the index anew");
+            apt::update(cx.host, &[])?;
+            if !new_names(&apt::simulate(cx.host, &names)?).is_subset(&announced) {
+                return Err(error.context("with a new index, more packages would be installed than announced"));
+            }
+            apt::install(cx.host, &names, &denied, cx.survivor)
+        }
+        result => result,
+    }
+}
+
+fn new_names(solution: &apt::Solution) -> BTreeSet<String> {
+    solution.new.iter().map(|new| new.name.clone()).collect()
+}
+
+/// Removes packages that were installed, all in one transaction, and says of each what came of it. One that something else on
+/// the host needs stays. With `purge` their configuration goes too, except where a folder of a package in /etc holds files that
+/// nobody shipped.
+///
+/// # Errors
+/// Class `package`, where apt would remove more than asked, or cannot remove them; those of [`distro::apt::remove`].
+pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(String, Undone)>> {
+    dpkg::finish(cx.host, names, &[], cx.survivor)?;
+    let look = Look::new(cx.host);
+    let dpkg = look.dpkg()?;
+    let mut plan = Removal::plan(dpkg, names, purge, |name| dpkg.foreign_etc_files(Path::new("/"), name))?;
+    if !plan.remove.is_empty() {
+        let gone = apt::simulate_removal(cx.host, &plan.remove)?;
+        let more: Vec<&String> = gone.iter().filter(|name| !plan.remove.contains(name)).collect();
+        if !more.is_empty() {
+            let message = format!("removing {} would remove other packages with them", plan.remove.join(", "));
+            return Err(Fault::new(Class::Package, message)
+                .evidence(more.into_iter().map(|name| format!("would remove {name}")))
+                .advice("remove these packages yourself where nobody needs them, then run uninstall again")
+                .into());
+        }
+    }
+    let all_purged = plan.remove.iter().all(|name| plan.purge.contains(name));
+    if !plan.remove.is_empty() && !all_purged {
+        apt::remove(cx.host, &plan.remove, false, cx.survivor)?;
+    }
+    if !plan.purge.is_empty() {
+        apt::remove(cx.host, &plan.purge, true, cx.survivor)?;
+        plan.told = purge_again(cx, plan.told)?;
+    }
+    // Of a package with neither configuration nor data nothing is left for a purge.
+    let after = Look::new(cx.host);
+    let after = after.dpkg()?;
+    let left = |name: &str| after.package(name).is_some_and(dpkg::Package::is_only_configuration);
+    let told = plan.told.into_iter().map(|(name, undone)| match undone {
+        Undone::Removed(_) if !left(&name) => (name.clone(), Undone::Done(format!("removed {name}"))),
+        undone => (name, undone),
+    });
+    Ok(told.collect())
+}
+
+/// What one package's purge took away may have been all that stood in the way of another's: a cluster of PostgreSQL in the
+/// folder of postgresql-common. And where a removal was cut off in the middle, apt may only have ended that.
+fn purge_again(cx: &Cx<'_>, told: Vec<(String, Undone)>) -> Result<Vec<(String, Undone)>> {
+    let names: Vec<String> = told.iter().map(|(name, _)| name.clone()).collect();
+    let look = Look::new(cx.host);
+    let dpkg = look.dpkg()?;
+    let plan = Removal::plan(dpkg, &names, true, |name| dpkg.foreign_etc_files(Path::new("/"), name))?;
+    let purge: Vec<String> = plan.purge.into_iter().filter(|name| !plan.remove.contains(name)).collect();
+    if !purge.is_empty() {
+        apt::remove(cx.host, &purge, true, cx.survivor)?;
+    }
+    let again = |(name, undone): (String, Undone)| {
+        let undone = if purge.contains(&name) { Undone::Done(format!("purged {name}")) } else { undone };
+        (name, undone)
+    };
+    Ok(told.into_iter().map(again).collect())
+}
+
+/// Packages without which administrators may be locked out by now. Debian's sudo refuses to go where root has no password.
+const LIFELINES: [&str; 1] = ["sudo"];
+
+/// What is done with packages that were installed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Removal {
+    /// To be removed: they are installed and nobody needs them.
+    remove: Vec<String>,
+    /// To be purged: their configuration goes too. Some may be removed already.
+    purge: Vec<String>,
+    /// What to say of each.
+    told: Vec<(String, Undone)>,
+}
+
+impl Removal {
+    fn plan(
+        dpkg: &Dpkg,
+        names: &[String],
+        purge: bool,
+        foreign: impl Fn(&str) -> Result<Vec<std::path::PathBuf>>,
+    ) -> Result<Self> {
+        let there = |name: &&String| dpkg.package(name).is_some_and(|package| package.status != "not-installed");
+        let (there, gone): (Vec<&String>, Vec<&String>) = names.iter().partition(there);
+        let (lifelines, there): (Vec<&String>, Vec<&String>) =
+            there.into_iter().partition(|name| LIFELINES.contains(&name.as_str()));
+        let set: BTreeSet<String> = there.iter().map(|name| (*name).clone()).collect();
+        let needed = dpkg.needed_by_others(&set);
+        let mut plan = Self::default();
+        plan.told.extend(gone.into_iter().map(|name| (name.clone(), Undone::Gone)));
+        let stays = "somebody may become root by it; where nobody does, remove it yourself";
+        plan.told.extend(lifelines.into_iter().map(|name| (name.clone(), Undone::Kept(stays.to_owned()))));
+        for name in there {
+            if let Some(by) = needed.get(name) {
+                plan.told.push((name.clone(), Undone::Kept(format!("package {by} needs it"))));
+                continue;
+            }
+            let only_configuration = dpkg.package(name).is_some_and(dpkg::Package::is_only_configuration);
+            if !only_configuration {
+                plan.remove.push(name.clone());
+            } else if !purge {
+                plan.told.push((name.clone(), Undone::Removed(format!("{name} was removed already"))));
+                continue;
+            }
+            let foreign = if purge { foreign(name)? } else { Vec::new() };
+            let undone = match foreign.first() {
+                Some(first) => Undone::Kept(format!(
+                    "removed, and its configuration stays: purging it may delete {} of somebody else, {}",
+                    if foreign.len() == 1 { "a file".to_owned() } else { format!("{} files", foreign.len()) },
+                    first.display()
+                )),
+                None if purge => {
+                    plan.purge.push(name.clone());
+                    Undone::Done(format!("purged {name}"))
+                }
+                None => Undone::Removed(format!("removed {name}, its configuration and data stay")),
+            };
+            plan.told.push((name.clone(), undone));
+        }
+        Ok(plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(packages: &[(&str, &str, &str)]) -> (tempfile::TempDir, Dpkg) {
+        let folder = tempfile::tempdir().unwrap();
+        let stanza = |(name, state, depends): &(&str, &str, &str)| {
+            format!("Package: {name}\nStatus: install ok {state}\nArchitecture: all\nVersion: 1\nDepends: {depends}\n")
+        };
+        let status = packages.iter().map(stanza).collect::<Vec<_>>().join("\n");
+        std::fs::write(folder.path().join("status"), status).unwrap();
+        let dpkg = Dpkg::read(folder.path()).unwrap();
+        (folder, dpkg)
+    }
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn only_what_is_missing_is_asked_for() {
+        let (_folder, dpkg) =
+            database(&[("a", "installed", ""), ("b", "half-configured", ""), ("c", "config-files", "")]);
+        let one = Packages { names: owned(&["a", "c", "d"]), services: owned(&["x"]) };
+        let two = Packages { names: owned(&["b", "d"]), services: owned(&["x", "y"]) };
+        assert_eq!(missing(&dpkg, &[&one, &two]), ["b", "c", "d"]);
+        assert_eq!(held_back(&[&one, &two]), ["x", "y"]);
+    }
+
+    #[test]
+    fn what_is_new_is_removed_and_what_is_upgraded_stays() {
+        let moved = |name: &str, from: Option<&str>| apt::Move {
+            name: name.into(),
+            from: from.map(Into::into),
+            to: "2".into(),
+        };
+        let solution = apt::Solution {
+            new: vec![moved("a", None)],
+            upgraded: vec![moved("b", Some("1"))],
+            ..apt::Solution::default()
+        };
+        let changes = changes(&solution);
+        let told: Vec<_> = changes.iter().map(|change| (change.item.as_str(), change.summary.as_str())).collect();
+        assert_eq!(told, [("package a", "install a 2"), ("package b", "upgrade b 1 -> 2")]);
+        assert_eq!(changes[0].undo, Undo::RemovePackage { name: "a".into() });
+        assert!(matches!(&changes[1].undo, Undo::Kept { why } if why.contains("from 1 to 2")));
+
+        let (_folder, dpkg) = database(&[("dpkg", "installed", "")]);
+        assert!(refuse_virtual(&solution, &owned(&["a", "b", "a:all"]), &dpkg).is_ok());
+        let fault = refuse_virtual(&solution, &owned(&["a", "mail-agent"]), &dpkg).unwrap_err();
+        assert!(fault.message.contains("'mail-agent'"), "{fault}");
+    }
+
+    #[test]
+    fn packages_go_unless_somebody_needs_them() {
+        let (_folder, dpkg) = database(&[
+            ("nginx", "installed", "nginx-common, libssl"),
+            ("nginx-common", "installed", ""),
+            ("libssl", "installed", ""),
+            ("curl", "installed", "libssl"),
+            ("redis", "config-files", ""),
+            ("libaudit", "installed", ""),
+            ("sudo", "installed", "libaudit"),
+        ]);
+        let names = owned(&["nginx", "nginx-common", "libssl", "redis", "never-seen", "libaudit", "sudo"]);
+        let foreign = |name: &str| {
+            let files =
+                if name == "nginx-common" { vec!["/etc/nginx/sites-available/mine".into()] } else { Vec::new() };
+            Ok(files)
+        };
+        let said = |plan: &Removal, name: &str| plan.told.iter().find(|(known, _)| known == name).unwrap().1.clone();
+
+        let plan = Removal::plan(&dpkg, &names, false, foreign).unwrap();
+        assert_eq!((plan.remove.clone(), plan.purge.clone()), (owned(&["nginx", "nginx-common"]), Vec::new()));
+        assert_eq!(said(&plan, "libssl"), Undone::Kept("package curl needs it".into()));
+        assert_eq!(said(&plan, "redis"), Undone::Removed("redis was removed already".into()));
+        assert_eq!(said(&plan, "never-seen"), Undone::Gone);
+        assert!(matches!(said(&plan, "sudo"), Undone::Kept(why) if why.contains("become root")));
+        assert_eq!(said(&plan, "libaudit"), Undone::Kept("package sudo needs it".into()));
+        assert!(matches!(said(&plan, "nginx-common"), Undone::Removed(_)));
+
+        let plan = Removal::plan(&dpkg, &names, true, foreign).unwrap();
+        assert_eq!(
+            (plan.remove.clone(), plan.purge.clone()),
+            (owned(&["nginx", "nginx-common"]), owned(&["nginx", "redis"]))
+        );
+        assert!(
+            matches!(said(&plan, "nginx-common"), Undone::Kept(why) if why.contains("/etc/nginx/sites-available/mine"))
+        );
+        assert_eq!(said(&plan, "redis"), Undone::Done("purged redis".into()));
+        assert_eq!(plan.told.len(), names.len());
+    }
+}

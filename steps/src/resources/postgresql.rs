@@ -1,0 +1,483 @@
+//! A cluster of PostgreSQL as Debian lays it out, and what is in it: a role, its database, extensions.
+//!
+//! Looked at by the role's own login, over the wire. What a refused login does not tell, and every change, goes through `psql` as the
+//! user `postgres`, with SQL on its standard input. The server never sees the password: it is given what it would keep of it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use distro::net::{Endpoint, PgAnswer, PgLogin, Row, connect, postgres_ask, scram_verifier};
+use distro::services::{self, Act};
+use distro::{Class, Command, Fault, Host, files};
+use serde_json::Value;
+
+use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
+
+/// How long one answer may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The port that a cluster has where nothing is said.
+const PORT: u16 = 5432;
+
+/// What the role itself can see: may it log in, may it make databases; the database's owner; its extensions.
+const SEEN_BY_ROLE: &str = "SELECT rolcanlogin::text, rolcreatedb::text, \
+     (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()), \
+     (SELECT string_agg(extname, ' ') FROM pg_extension) \
+     FROM pg_roles WHERE rolname = current_user";
+
+/// A cluster: a server process with its data, one of several on a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Major version.
+    pub version: String,
+    /// Name.
+    pub name: String,
+    /// Address of this host at which it is reached.
+    pub address: IpAddr,
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.version, self.name)
+    }
+}
+
+impl Cluster {
+    /// Its unit.
+    pub fn unit(&self) -> String {
+        format!("postgresql@{}-{}.service", self.version, self.name)
+    }
+
+    /// The folder with its configuration.
+    pub fn folder(&self) -> String {
+        format!("/etc/postgresql/{self}")
+    }
+
+    /// Where it listens, by its configuration: several clusters of a host have a port each.
+    ///
+    /// # Errors
+    /// Where its configuration cannot be read.
+    pub fn endpoint(&self) -> Result<Endpoint> {
+        let port = self.configured_port()?.unwrap_or(PORT);
+        Ok(Endpoint::Tcp(SocketAddr::new(self.address, port)))
+    }
+
+    fn configured_port(&self) -> Result<Option<u16>> {
+        let folder = self.folder();
+        let main = files::read(Path::new(&format!("{folder}/postgresql.conf")))?.unwrap_or_default();
+        let own = files::read(Path::new(&format!("{folder}/conf.d/surefoot.conf")))?.unwrap_or_default();
+        Ok(port_in(&own).or(port_in(&main)))
+    }
+
+    /// The port of a cluster that is there, as far as it can be read.
+    pub fn port_in_place(&self) -> Option<u16> {
+        self.configured_port().ok().flatten()
+    }
+
+    /// Asks the server that runs what it thinks of its pg_hba.conf as it is on disk: it would stay with the old one without a word, and
+    /// not start with it the next time.
+    ///
+    /// # Errors
+    /// Class `service`, with the server's own words.
+    pub fn check_logins(&self, host: &Host) -> Result<()> {
+        let wrong = "SELECT 'line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL;\n";
+        let output = self.psql(host, "postgres", wrong)?;
+        let path = format!("{}/pg_hba.conf", self.folder());
+        let Some(first) = output.stdout.lines().next() else {
+            let failed = || output.fault(Class::Service, format!("PostgreSQL {self} cannot be asked about {path}"));
+            return if output.ok() { Ok(()) } else { Err(failed().advice(self.where_to_look()).into()) };
+        };
+        Err(Fault::new(Class::Service, format!("PostgreSQL {self} refuses {path}: {first}"))
+            .evidence(output.stdout.lines().map(|line| format!("{path}: {line}")))
+            .advice(format!("mend {path}, then run again with --resume"))
+            .into())
+    }
+
+    fn where_to_look(&self) -> String {
+        let log = format!("/var/log/postgresql/postgresql-{}-{}.log", self.version, self.name);
+        format!("see what it says, and its log ({log}), then run again with --resume")
+    }
+
+    /// Runs `sql` in `database` as the user `postgres`; the columns of what it answers are parted by tabs.
+    fn psql(&self, host: &Host, database: &str, sql: &str) -> Result<distro::command::Output> {
+        let Endpoint::Tcp(address) = self.endpoint()? else { anyhow::bail!("a cluster has a port") };
+        let program = format!("/usr/lib/postgresql/{}/bin/psql", self.version);
+        let args =
+            ["-u", "postgres", "--", &program, "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", database];
+        Command::new("runuser")
+            .args(args)
+            .args(["-p".to_owned(), address.port().to_string()])
+            .stdin(format!("{QUIETLY}{sql}"))
+            .limit(Duration::from_secs(120))
+            .output(&host.runner)
+    }
+}
+
+/// Statements are not written into the server's log, whatever its configuration says: what it keeps of passwords is in some.
+const QUIETLY: &str = "SET client_min_messages = warning; SET log_statement = 'none'; SET log_min_error_statement = 'panic';\n\
+     SET log_min_duration_statement = -1;\n";
+
+/// The last `port` that a configuration file sets.
+fn port_in(text: &[u8]) -> Option<u16> {
+    let text = String::from_utf8_lossy(text);
+    let value = |line: &str| {
+        let line = line.split('#').next()?.trim();
+        let rest = line.strip_prefix("port")?;
+        let value = rest.trim_start().strip_prefix('=').or_else(|| rest.strip_prefix([' ', '\t']))?;
+        value.trim().trim_matches('\'').parse().ok()
+    };
+    text.lines().rev().find_map(value)
+}
+
+/// A role that logs in with a password, and a database that it owns.
+#[derive(Clone)]
+pub struct Database {
+    /// Where.
+    pub cluster: Cluster,
+    /// The role.
+    pub role: String,
+    /// Its password.
+    pub password: String,
+    /// May it make databases? Without: as it is.
+    pub createdb: Option<bool>,
+    /// The database.
+    pub name: String,
+    /// Extensions in it.
+    pub extensions: Vec<String>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({} in {}, of {})", self.name, self.cluster, self.role)
+    }
+}
+
+/// What is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct State {
+    /// Of the role: may it log in, may it make databases? None, where it is not there.
+    role: Option<(bool, bool)>,
+    /// Owner of the database; none, where it is not there.
+    owner: Option<String>,
+    /// Extensions in it.
+    extensions: Vec<String>,
+}
+
+impl State {
+    /// From rows that begin with what they are about: `role`, `database`, `extension`.
+    fn read(text: &str) -> Self {
+        let mut state = Self::default();
+        for line in text.lines() {
+            match line.split('\t').collect::<Vec<_>>()[..] {
+                ["role", login, createdb] => state.role = Some((login == "true", createdb == "true")),
+                ["database", owner] => state.owner = Some(owner.to_owned()),
+                ["extension", name] => state.extensions.push(name.to_owned()),
+                _ => {}
+            }
+        }
+        state
+    }
+
+    /// From the answer to [`SEEN_BY_ROLE`].
+    fn of_row(row: &Row) -> Self {
+        let is = |column: usize| row.get(column).and_then(Option::as_deref) == Some("true");
+        let text = |column: usize| row.get(column).cloned().flatten();
+        let extensions = text(3).unwrap_or_default().split(' ').map(str::to_owned).collect();
+        Self { role: Some((is(0), is(1))), owner: text(2), extensions }
+    }
+}
+
+impl Database {
+    /// The changes from `state` to what is wanted; `refused`: how the login was refused, where it was.
+    fn changes(&self, state: &State, refused: Option<&str>) -> Vec<Change> {
+        let (version, cluster) = (self.cluster.version.clone(), self.cluster.name.clone());
+        let kept = |why: String| Undo::Kept { why };
+        let (role, name) = (&self.role, &self.name);
+        let mut changes = Vec::new();
+        match state.role {
+            None => {
+                let undo = Undo::RemoveRole { version: version.clone(), cluster: cluster.clone(), name: role.clone() };
+                let made = Change::new(format!("role {role}"), format!("create role {role}"), undo);
+                changes.push(Change { data: true, ..made });
+            }
+            Some((login, createdb)) => {
+                if let Some(said) = refused {
+                    let undo = kept(format!("the password of role {role} was set, and nobody knows the one before"));
+                    let summary = format!("set the password of role {role}: its login is refused ({said})");
+                    changes.push(Change::new("password", summary, undo));
+                }
+                let wanted = self.createdb.unwrap_or(createdb);
+                if !login || createdb != wanted {
+                    let undo = kept(format!("role {role} was given other rights"));
+                    let summary = format!("role {role}: {}", rights(wanted).to_ascii_lowercase());
+                    changes.push(Change::new("attributes", summary, undo));
+                }
+            }
+        }
+        match &state.owner {
+            None => {
+                let undo = Undo::RemoveDatabase { version, cluster, name: name.clone() };
+                let summary = format!("create database {name}, owned by {role}");
+                changes.push(Change { data: true, ..Change::new(format!("database {name}"), summary, undo) });
+            }
+            Some(owner) => {
+                if owner != role {
+                    let undo = kept(format!("database {name} was given to {role}; it was {owner}'s"));
+                    changes.push(Change::new("owner", format!("owner of database {name}: {owner} -> {role}"), undo));
+                }
+                for extension in self.extensions.iter().filter(|name| !state.extensions.contains(name)) {
+                    let undo = kept(format!("extension {extension} stays in database {name}"));
+                    let summary = format!("create extension {extension} in database {name}");
+                    changes.push(Change::new(format!("extension {extension}"), summary, undo));
+                }
+            }
+        }
+        changes
+    }
+
+    /// The statements that make them, in the database `postgres` and then in our own.
+    fn statements(&self, state: &State, set_password: bool) -> (String, String) {
+        let (role, name) = (identifier(&self.role), identifier(&self.name));
+        let mut first = String::new();
+        let rights = rights(self.createdb.or(state.role.map(|role| role.1)).unwrap_or_default());
+        let password = if state.role.is_none() || set_password {
+            format!(" PASSWORD {}", literal(&scram_verifier(&self.password)))
+        } else {
+            String::new()
+        };
+        let verb = if state.role.is_none() { "CREATE" } else { "ALTER" };
+        first.push_str(&format!("{verb} ROLE {role} {rights}{password};\n"));
+        match &state.owner {
+            None => {
+                first.push_str(&format!("CREATE DATABASE {name} OWNER {role} TEMPLATE template0 ENCODING 'UTF8';\n"))
+            }
+            Some(owner) if *owner != self.role => {
+                first.push_str(&format!("ALTER DATABASE {name} OWNER TO {role};\n"));
+            }
+            Some(_) => {}
+        }
+        let missing = self.extensions.iter().filter(|name| !state.extensions.contains(name));
+        let extension = |name: &String| format!("CREATE EXTENSION IF NOT EXISTS {};\n", identifier(name));
+        (first, missing.map(extension).collect())
+    }
+
+    /// What is there, as the superuser sees it.
+    fn state(&self, host: &Host) -> Result<State> {
+        let (role, name) = (literal(&self.role), literal(&self.name));
+        let sql = format!(
+            "SELECT 'role', rolcanlogin::text, rolcreatedb::text FROM pg_roles WHERE rolname = {role};\n\
+             SELECT 'database', pg_get_userbyid(datdba) FROM pg_database WHERE datname = {name};\n\
+             SELECT count(*) > 0 AS there FROM pg_database WHERE datname = {name} \\gset\n\
+             \\if :there\n\\connect {}\nSELECT 'extension', extname FROM pg_extension;\n\\endif\n",
+            identifier(&self.name)
+        );
+        let output = self.cluster.psql(host, "postgres", &sql)?;
+        if output.ok() {
+            return Ok(State::read(&output.stdout));
+        }
+        Err(self.failed(&output, "cannot be looked into").into())
+    }
+
+    fn run(&self, host: &Host, database: &str, sql: &str) -> Result<()> {
+        let output = self.cluster.psql(host, database, sql)?;
+        if output.ok() {
+            return Ok(());
+        }
+        Err(self.failed(&output, "refuses the change").into())
+    }
+
+    fn failed(&self, output: &distro::command::Output, what: &str) -> Fault {
+        output.fault(Class::Service, format!("PostgreSQL {} {what}", self.cluster)).advice(self.cluster.where_to_look())
+    }
+}
+
+fn rights(createdb: bool) -> &'static str {
+    if createdb { "LOGIN CREATEDB" } else { "LOGIN NOCREATEDB" }
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+impl Resource for Database {
+    fn sort(&self) -> &'static str {
+        "database"
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}", self.cluster, self.name)
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Configure
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let thing = |sort: &str, name: &str| format!("postgresql:{}/{sort} {name}", self.cluster);
+        let role = format!("{:?} {}", self.createdb, self.password);
+        vec![
+            Claim { thing: thing("role", &self.role), wants: role.into_bytes() },
+            Claim { thing: thing("database", &self.name), wants: self.role.clone().into_bytes() },
+        ]
+    }
+
+    fn units(&self) -> Vec<String> {
+        vec![self.cluster.unit()]
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let pending = |why: &str| Ok(Probe::Pending(format!("PostgreSQL {}, {why}", self.cluster)));
+        if !cx.look.unit(&self.cluster.unit())?.active {
+            return pending("which does not run");
+        }
+        let login = PgLogin { user: &self.role, password: Some(&self.password), database: &self.name };
+        let answer = match connect(&self.cluster.endpoint()?, LIMIT) {
+            Ok(connection) => postgres_ask(connection, login, SEEN_BY_ROLE),
+            Err(silence) => Err(silence),
+        };
+        let (state, refused) = match answer {
+            Ok(PgAnswer::Rows(rows)) => (State::of_row(rows.first().unwrap_or(&Row::new())), None),
+            Ok(PgAnswer::NotYet(said)) => return pending(&said),
+            Err(silence) => return pending(&format!("which does not answer: {silence}")),
+            _ if !cx.host.root => return Ok(Probe::Hidden(format!("database {} of {}", self.name, self.cluster))),
+            Ok(PgAnswer::Error { code, message }) => {
+                let state = self.state(cx.host)?;
+                // A database that is not there is told only after the login was taken.
+                (state, (code != "3D000").then_some(message))
+            }
+            Ok(PgAnswer::WantsPassword) => (self.state(cx.host)?, Some("it wants a password".to_owned())),
+        };
+        let changes = self.changes(&state, refused.as_deref());
+        Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) })
+    }
+
+    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
+        let set_password = changes.iter().any(|change| change.item == "password");
+        let (general, inside) = self.statements(&self.state(cx.host)?, set_password);
+        self.run(cx.host, "postgres", &general)?;
+        if inside.is_empty() { Ok(()) } else { self.run(cx.host, &self.name, &inside) }
+    }
+}
+
+/// Something was made in a cluster: it is dropped. What others need of it stays.
+pub(crate) fn undo_drop(cx: &UndoCx<'_>, version: &str, cluster: &str, what: &str, name: &str) -> Result<Undone> {
+    let cluster = Cluster {
+        version: version.to_owned(),
+        name: cluster.to_owned(),
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
+    let whole = format!("{what} {name} of PostgreSQL {cluster}");
+    if files::stat(cx.look, Path::new(&cluster.folder()))?.is_none() {
+        return Ok(Undone::Gone);
+    }
+    // After an uninstall that kept data the server is gone, and can drop nothing.
+    if files::stat(cx.look, Path::new(&format!("/usr/lib/postgresql/{version}/bin/postgres")))?.is_none() {
+        return Ok(Undone::Kept(format!("{whole}: it goes when package postgresql-{version} is purged")));
+    }
+    // It may have been stopped a moment ago, when its service was taken back.
+    let rests = !cx.look.unit(&cluster.unit())?.active;
+    if rests && !services::act(cx.host, Act::Start, &cluster.unit())?.ok() {
+        return Ok(Undone::Kept(format!("{whole} stays: {} does not start", cluster.unit())));
+    }
+    let force = if what == "database" { " WITH (FORCE)" } else { "" };
+    let sql = format!("DROP {what} IF EXISTS {}{force};\n", identifier(name));
+    let output = cluster.psql(cx.host, "postgres", &sql)?;
+    if rests {
+        services::act(cx.host, Act::Stop, &cluster.unit())?;
+    }
+    Ok(if output.ok() {
+        Undone::Done(format!("dropped {whole}"))
+    } else {
+        let said = output.tail.iter().find(|line| line.contains("ERROR")).cloned().unwrap_or_default();
+        Undone::Kept(format!("{whole} cannot be dropped: {said}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Database {
+        Database {
+            cluster: Cluster { version: "15".into(), name: "main".into(), address: [127, 0, 0, 1].into() },
+            role: "shop".into(),
+            password: "hunter2".into(),
+            createdb: None,
+            name: "shop".into(),
+            extensions: vec!["pg_trgm".into()],
+        }
+    }
+
+    fn state(role: Option<(bool, bool)>, owner: Option<&str>, extensions: &[&str]) -> State {
+        let extensions = extensions.iter().map(|name| (*name).to_owned()).collect();
+        State { role, owner: owner.map(str::to_owned), extensions }
+    }
+
+    #[test]
+    fn from_what_is_there_to_what_is_wanted() {
+        for (state, refused, wanted) in [
+            (state(Some((true, false)), Some("shop"), &["plpgsql", "pg_trgm"]), None, ""),
+            (state(None, None, &[]), Some("no"), "role shop, database shop"),
+            (state(Some((true, true)), Some("shop"), &["pg_trgm"]), Some("no"), "password"),
+            (state(Some((false, false)), None, &[]), None, "attributes, database shop"),
+            (state(Some((true, false)), Some("postgres"), &[]), None, "owner, extension pg_trgm"),
+        ] {
+            let changes = database().changes(&state, refused);
+            let items: Vec<&str> = changes.iter().map(|change| change.item.as_str()).collect();
+            assert_eq!(items.join(", "), wanted, "{state:?}");
+        }
+        let asked = Database { createdb: Some(true), ..database() };
+        let there = state(Some((true, false)), Some("shop"), &["pg_trgm"]);
+        assert_eq!(asked.changes(&there, None)[0].summary, "role shop: login createdb");
+    }
+
+    #[test]
+    fn what_is_made_is_data_and_the_rest_is_told() {
+        let made = database().changes(&State::default(), None);
+        assert!(made.iter().all(|change| change.data));
+        assert!(matches!(&made[0].undo, Undo::RemoveRole { name, .. } if name == "shop"));
+        assert!(matches!(&made[1].undo, Undo::RemoveDatabase { name, .. } if name == "shop"));
+    }
+
+    #[test]
+    fn no_statement_holds_the_password() {
+        let (general, inside) = database().statements(&State::default(), false);
+        assert!(
+            general.starts_with("CREATE ROLE \"shop\" LOGIN NOCREATEDB PASSWORD 'SCRAM-SHA-256$4096:"),
+            "{general}"
+        );
+        assert!(general.contains("\nCREATE DATABASE \"shop\" OWNER \"shop\" TEMPLATE template0 ENCODING 'UTF8';\n"));
+        assert_eq!(inside, "CREATE EXTENSION IF NOT EXISTS \"pg_trgm\";\n");
+        assert!(!general.contains("hunter2") && !format!("{:?}", database()).contains("hunter2"));
+        let there = state(Some((true, true)), Some("shop"), &["pg_trgm"]);
+        assert_eq!(database().statements(&there, false), ("ALTER ROLE \"shop\" LOGIN CREATEDB;\n".into(), "".into()));
+        assert!(database().statements(&there, true).0.contains(" PASSWORD 'SCRAM-SHA-256$"));
+    }
+
+    #[test]
+    fn what_the_superuser_and_the_role_see() {
+        let rows = "role\ttrue\tfalse\ndatabase\tshop\nextension\tplpgsql\nextension\tpg_trgm\n";
+        let seen = state(Some((true, false)), Some("shop"), &["plpgsql", "pg_trgm"]);
+        assert_eq!(State::read(rows), seen);
+        assert_eq!(State::read(""), State::default());
+        let row = ["true", "false", "shop", "plpgsql pg_trgm"].map(|text| Some(text.to_owned())).to_vec();
+        assert_eq!(State::of_row(&row), seen);
+    }
+
+    #[test]
+    fn ports() {
+        for (text, port) in [
+            ("#port = 1\nport = 5433 # (change requires restart)\n", Some(5433)),
+            ("port 5434\nport='5435'\n", Some(5435)),
+            ("portable = 1\nport\n# port = 3\n", None),
+        ] {
+            assert_eq!(port_in(text.as_bytes()), port, "{text}");
+        }
+    }
+}

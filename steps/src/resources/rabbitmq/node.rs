@@ -1,0 +1,350 @@
+//! What a node is configured with before its first start: its name, its plugins, its first accounts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use anyhow::Result;
+use distro::files::{self, Meta};
+use distro::{Class, Fault, Host, net};
+use serde_json::Value;
+
+use super::{DATA, nodes};
+use crate::resources::file::File;
+use crate::resources::paths;
+use crate::resources::setting::{Setting, Spot};
+use crate::{Change, Claim, Cx, KeyFormat, Probe, Resource, Stage};
+
+/// The name of a new node: it always resolves, and stays right when the host gets another name.
+const NAME: &str = "rabbit@localhost";
+
+/// The name of the node stands in its environment file. Without one it is that of the host, and a host that is renamed loses its data.
+#[derive(Clone, Debug)]
+pub struct NodeName {
+    /// Absolute path of the environment file, which must be there.
+    pub path: String,
+}
+
+/// What the file says.
+fn named_in(text: &str) -> Option<&str> {
+    let value = |line: &'_ str| -> Option<usize> {
+        let line = line.trim_start();
+        let rest = line.strip_prefix("RABBITMQ_").unwrap_or(line);
+        rest.starts_with("NODENAME=").then(|| line.find('=').unwrap_or_default())
+    };
+    let line = text.lines().rev().find(|line| value(line).is_some())?;
+    line.split_once('=').map(|(_, name)| name.trim().trim_matches(['"', '\'']))
+}
+
+/// The name that the node has to have: that of the data that is there, else the one that somebody gave it, else ours.
+///
+/// # Errors
+/// Class `conflict`, where there are data of several nodes and none is named.
+fn wanted(nodes: &[String], named: Option<&str>) -> Result<String> {
+    match (nodes, named) {
+        ([only], _) => Ok(only.clone()),
+        ([], Some(named)) => Ok(named.to_owned()),
+        ([], None) => Ok(NAME.to_owned()),
+        (several, Some(named)) if several.iter().any(|node| node == named) => Ok(named.to_owned()),
+        (several, _) => Err(Fault::new(
+            Class::Conflict,
+            format!("{DATA} has data of several nodes, and none is named"),
+        )
+        .evidence(several.to_vec())
+        .advice("set NODENAME in /etc/rabbitmq/rabbitmq-env.conf to the one that counts, then run again with --resume")
+        .into()),
+    }
+}
+
+/// The loopback address at which a node looks for itself, by the name of its host.
+///
+/// # Errors
+/// Class `host`, where there is none: it would not start, and says so in a way that few understand.
+fn address(host: &Host, node: &str) -> Result<Ipv4Addr> {
+    let name = node.split_once('@').map_or("localhost", |(_, name)| name);
+    if name == "localhost" {
+        return Ok(Ipv4Addr::LOCALHOST);
+    }
+    let fault = |message: String, advice: String| Err(Fault::new(Class::Host, message).advice(advice).into());
+    let Ok(addresses) = net::resolve(&host.runner, name) else {
+        return fault(
+            format!("RabbitMQ's data are those of node {node}, and '{name}' does not resolve: it would not start"),
+            format!("if this host was called {name}: add the line '127.0.0.1 {name}' to /etc/hosts, then run again"),
+        );
+    };
+    // Erlang takes the first one of IPv4.
+    let first = addresses.iter().find_map(|address| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    });
+    if let Some(address) = first.filter(Ipv4Addr::is_loopback) {
+        return Ok(address);
+    }
+    let found = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    fault(
+        format!("RabbitMQ's data are those of node {node}, which would look for itself at {found}, not on loopback"),
+        format!("add the line '127.0.1.1 {name}' to /etc/hosts, above others that have '{name}', then run again"),
+    )
+}
+
+impl NodeName {
+    fn name(&self) -> Result<Option<String>> {
+        let Some(text) = files::read(Path::new(&self.path))? else { return Ok(None) };
+        wanted(&nodes(Path::new(DATA))?, named_in(&String::from_utf8_lossy(&text))).map(Some)
+    }
+
+    fn setting<'a>(&'a self, name: &'a str) -> Setting<'a> {
+        let spot = Spot { format: KeyFormat::Env, section: "", key: "NODENAME", repeat: false };
+        Setting { path: &self.path, spot, value: name, sensitive: false }
+    }
+
+    fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let Some(name) = self.name()? else { return Ok(Probe::Pending(format!("file {}", self.path))) };
+        address(cx.host, &name)?;
+        self.setting(&name).probe(cx)
+    }
+}
+
+impl Resource for NodeName {
+    fn sort(&self) -> &'static str {
+        "node_name"
+    }
+
+    fn key(&self) -> String {
+        self.path.clone()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Configure
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        vec![paths::claim(&self.path, "keys")]
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        paths::unless_hidden(cx, "the name of RabbitMQ's node", self.look(cx))
+    }
+
+    fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
+        self.setting(&self.name()?.unwrap_or_default()).apply(cx)
+    }
+}
+
+/// A file with the loopback address at which the node looks for itself: Debian gives the host's own name another one than `localhost`.
+#[derive(Clone, Debug)]
+pub struct NodeAddress {
+    /// Absolute path of the file.
+    pub path: String,
+    /// What it holds.
+    pub text: fn(Ipv4Addr) -> String,
+    /// Absolute path of the environment file, which need not be there yet.
+    pub environment: String,
+}
+
+impl NodeAddress {
+    fn file(&self, cx: &Cx<'_>) -> Result<File> {
+        let text = files::read(Path::new(&self.environment))?.unwrap_or_default();
+        let name = wanted(&nodes(Path::new(DATA))?, named_in(&String::from_utf8_lossy(&text)))?;
+        Ok(File::new(&self.path, (self.text)(address(cx.host, &name)?)))
+    }
+}
+
+impl Resource for NodeAddress {
+    fn sort(&self) -> &'static str {
+        "file"
+    }
+
+    fn key(&self) -> String {
+        self.path.clone()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Configure
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        vec![paths::claim(&self.path, "address")]
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        paths::unless_hidden(cx, "the name of RabbitMQ's node", self.file(cx).and_then(|file| file.probe(cx)))
+    }
+
+    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
+        self.file(cx)?.apply(cx, changes)
+    }
+}
+
+/// Plugins that are enabled. Others that are stay so.
+#[derive(Clone, Debug)]
+pub struct Plugins {
+    /// Absolute path of the list.
+    pub path: String,
+    /// Their names.
+    pub names: Vec<String>,
+}
+
+/// The names in a list of enabled plugins: `[one,two].` None, where it is not one.
+fn listed(text: &str) -> Option<Vec<String>> {
+    let text: String = text.lines().map(|line| line.split('%').next().unwrap_or_default()).collect();
+    let inner = text.trim().strip_suffix('.')?.trim().strip_prefix('[')?.strip_suffix(']')?;
+    let names = inner.split(',').map(|name| name.trim().trim_matches('\'')).filter(|name| !name.is_empty());
+    Some(names.map(str::to_owned).collect())
+}
+
+impl Plugins {
+    /// The list as it has to be; none, where it is right.
+    fn file(&self, cx: &Cx<'_>) -> Result<Option<File>> {
+        let path = Path::new(&self.path);
+        let text = String::from_utf8_lossy(&files::read(path)?.unwrap_or_default()).into_owned();
+        let found = if text.trim().is_empty() { Some(Vec::new()) } else { listed(&text) };
+        let Some(mut names) = found else {
+            return Err(Fault::new(Class::Conflict, format!("{} is not a list of plugins", self.path))
+                .advice("mend it, as in '[rabbitmq_management].', then run again with --resume")
+                .into());
+        };
+        let missing: Vec<&String> = self.names.iter().filter(|name| !names.contains(name)).collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        names.extend(missing.into_iter().cloned());
+        let seen = files::stat(cx.look, path)?;
+        let meta = seen.map_or_else(|| Meta::new(0o644, "rabbitmq", "rabbitmq"), |seen| seen.meta);
+        Ok(Some(File { meta, ..File::new(&self.path, format!("[{}].\n", names.join(","))) }))
+    }
+}
+
+impl Resource for Plugins {
+    fn sort(&self) -> &'static str {
+        "plugins"
+    }
+
+    fn key(&self) -> String {
+        self.path.clone()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Configure
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        vec![paths::claim(&self.path, "plugins")]
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        match self.file(cx)? {
+            Some(file) => file.probe(cx),
+            None => Ok(Probe::InPlace(Value::Null)),
+        }
+    }
+
+    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
+        self.file(cx)?.map_or(Ok(()), |file| file.apply(cx, changes))
+    }
+}
+
+/// Accounts that a node without data has from its first start. A node with data gets them otherwise: an import would be done behind the
+/// journal's back.
+#[derive(Clone, Debug)]
+pub struct FirstDefinitions {
+    /// The file that it imports.
+    pub file: File,
+}
+
+impl Resource for FirstDefinitions {
+    fn sort(&self) -> &'static str {
+        self.file.sort()
+    }
+
+    fn key(&self) -> String {
+        self.file.key()
+    }
+
+    fn stage(&self) -> Stage {
+        self.file.stage()
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.file.claims()
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let absent = || -> Result<bool> {
+            let there = files::stat(cx.look, Path::new(&self.file.path))?.is_some();
+            Ok(!there && !nodes(Path::new(DATA))?.is_empty())
+        };
+        match absent() {
+            Ok(true) => Ok(Probe::InPlace(Value::Null)),
+            Ok(false) => self.file.probe(cx),
+            Err(error) => paths::unless_hidden(cx, "the data of RabbitMQ", Err(error)),
+        }
+    }
+
+    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
+        self.file.apply(cx, changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::trial::Trial;
+
+    #[test]
+    fn the_name_of_a_node() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (nodes, file, name) in [
+            (&[][..], "#NODENAME=rabbit\n", Some("rabbit@localhost")),
+            (&[], "NODENAME=one\nRABBITMQ_NODENAME='hare@box'\n", Some("hare@box")),
+            (&["rabbit@old"], "#NODENAME=rabbit\n", Some("rabbit@old")),
+            (&["rabbit@old"], "NODENAME=rabbit@new\n", Some("rabbit@old")),
+            (&["a@b", "c@d"], "NODENAME=c@d\n", Some("c@d")),
+            (&["a@b", "c@d"], "", None),
+        ] {
+            assert_eq!(wanted(&list(nodes), named_in(file)).ok().as_deref(), name, "{nodes:?} {file}");
+        }
+    }
+
+    #[test]
+    fn folders_of_nodes() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["rabbit@box", "rabbit@box-plugins-expand", "other"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("rabbit@box.pid"), "").unwrap();
+        assert_eq!(nodes(folder.path()).unwrap(), ["rabbit@box"]);
+        assert_eq!(nodes(&folder.path().join("gone")).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_found_is_told_before_it_hurts() {
+        let trial = Trial::new();
+        assert_eq!(address(&trial.host, "rabbit@localhost").unwrap(), Ipv4Addr::LOCALHOST);
+        assert_eq!(address(&trial.host, "rabbit@127.0.1.1").unwrap(), Ipv4Addr::new(127, 0, 1, 1));
+        for (node, said) in [
+            ("rabbit@nowhere.invalid", "'nowhere.invalid' does not resolve"),
+            ("rabbit@192.0.2.1", "would look for itself at 192.0.2.1, not on loopback"),
+            ("rabbit@::1", "would look for itself at ::1, not on loopback"),
+        ] {
+            let error = address(&trial.host, node).unwrap_err();
+            assert_eq!(Fault::class_of(&error), Class::Host);
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn plugins_of_others_stay() {
+        let trial = Trial::new();
+        let plugins = |names: &[&str]| Plugins {
+            path: trial.at("enabled"),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        trial.write("enabled", "% mine\n[rabbitmq_mqtt,\n 'rabbitmq_stomp'].\n");
+        let changes = trial.bring(&plugins(&["rabbitmq_management", "rabbitmq_mqtt"]));
+        assert_eq!(trial.read("enabled"), "[rabbitmq_mqtt,rabbitmq_stomp,rabbitmq_management].\n");
+        trial.undo(&changes, false);
+        assert_eq!(trial.read("enabled"), "% mine\n[rabbitmq_mqtt,\n 'rabbitmq_stomp'].\n");
+        trial.write("enabled", "nonsense");
+        assert_eq!(Fault::class_of(&trial.probe(&plugins(&["a"])).unwrap_err()), Class::Conflict);
+    }
+}

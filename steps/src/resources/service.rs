@@ -1,0 +1,398 @@
+//! A service that is enabled, runs with the configuration on disk, and answers.
+//!
+//! A running service says nothing of the configuration that it has. What can be known: it runs, it answers, and the pair of the
+//! digest of its configuration on disk and of this start of it is the one that was recorded when it was last seen right. Any other
+//! pair means a restart or a reload ([`config::judge`]).
+
+mod bring;
+mod config;
+mod ready;
+mod undo;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use distro::services::{self, Unit};
+use distro::{Class, Fault, Look};
+use serde_json::{Value, json};
+
+use self::config::{Judgement, Seen, Touched};
+use crate::{Change, Claim, Cx, Port, Probe, Resource, Stage, Undo};
+
+pub(crate) use bring::{refused, renewed};
+pub use ready::{Answer, Ready};
+pub use undo::{take_up, undo_enabled, undo_running};
+
+/// A service.
+#[derive(Debug)]
+pub struct Service {
+    /// Unit, with its suffix.
+    pub unit: String,
+    /// Is it to be enabled at boot?
+    pub enabled: bool,
+    /// Is it to run?
+    pub running: bool,
+    /// Does it take up changed configuration by a reload? Its definition and its package always take a restart.
+    pub reload: bool,
+    /// Files and folders that are its configuration, besides what its unit names.
+    pub config: Vec<PathBuf>,
+    /// Package that it comes with, whose version belongs to its configuration.
+    pub package: Option<String>,
+    /// What it must answer to be ready; where nothing is said, it is enough that it runs.
+    pub ready: Option<Ready>,
+    /// TCP ports that it will listen on.
+    pub ports: Vec<u16>,
+    /// Are they for other hosts, too?
+    pub outside: bool,
+    /// Command that refuses bad configuration before a start or a reload; empty where there is none.
+    pub check: Vec<String>,
+    /// Files that it reads at its start only, whatever else it takes up by a reload.
+    pub start_config: Vec<PathBuf>,
+    /// Files of `config` that its answer shows that it has, whoever changes them: none of them has to be as it was.
+    pub proven: Vec<PathBuf>,
+    /// Its own log files, for evidence.
+    pub logs: Vec<PathBuf>,
+    /// When it is its turn.
+    pub stage: Stage,
+    /// Does it come up whatever else runs on the host?
+    pub independent: bool,
+    /// What it was brought up with by this very value, until the journal has it.
+    pub(crate) brought: RefCell<Option<Value>>,
+    /// What was to be done when it was launched, until it is waited for.
+    pub(crate) launched: RefCell<Option<bring::Turn>>,
+}
+
+impl Service {
+    /// The service `unit`, enabled and running.
+    pub fn new(unit: impl Into<String>) -> Self {
+        Self {
+            unit: unit.into(),
+            enabled: true,
+            running: true,
+            reload: false,
+            config: Vec::new(),
+            proven: Vec::new(),
+            package: None,
+            ready: None,
+            ports: Vec::new(),
+            outside: false,
+            check: Vec::new(),
+            start_config: Vec::new(),
+            logs: Vec::new(),
+            stage: Stage::Configure,
+            independent: false,
+            brought: RefCell::default(),
+            launched: RefCell::default(),
+        }
+    }
+
+    /// What is there now, and the names of all files that it was read from: configuration, definition.
+    fn now(&self, cx: &Cx<'_>, unit: &Unit) -> Result<(Seen, Vec<String>, Vec<String>)> {
+        let version = match &self.package {
+            Some(name) => cx.look.dpkg()?.package(name).map(|package| package.version.clone()).unwrap_or_default(),
+            None => String::new(),
+        };
+        let own: Vec<PathBuf> = self.config.iter().filter(|path| !self.proven.contains(path)).cloned().collect();
+        let config = config::read(cx.key, &own, "")?;
+        let files: Vec<PathBuf> = unit.files.iter().map(PathBuf::from).chain(self.start_config.clone()).collect();
+        let definition = config::read(cx.key, &files, &version)?;
+        let seen = Seen {
+            config: config.digest,
+            definition: definition.digest,
+            invocation: unit.invocation.clone(),
+            generation: self.generation(unit),
+            stamps: [config.stamps, definition.stamps].concat(),
+        };
+        Ok((seen, config.paths, definition.paths))
+    }
+
+    /// Identifies what a reload changes: the last one that the service manager did, and the workers, which a server replaces
+    /// that takes up its configuration.
+    fn generation(&self, unit: &Unit) -> String {
+        if !self.reload || unit.main_pid == 0 {
+            return unit.invocation.clone();
+        }
+        let workers: Vec<String> =
+            services::children(unit.main_pid).iter().map(|(pid, started)| format!("{pid}-{started}")).collect();
+        format!("{} {} {}", unit.invocation, unit.reloaded, workers.join(" "))
+    }
+
+    /// What was seen when it was last right: by this resource, and by others of this product that share the unit, whose files may
+    /// have changed since this one was brought. Any that still holds is proof.
+    fn records(&self, cx: &Cx<'_>) -> Vec<Seen> {
+        let brought = self.brought.borrow();
+        let own = brought.iter().chain(cx.memory.seen(cx.id));
+        let shared = cx.memory.seen_of_all(&format!("/service:{}", self.unit));
+        // What another version wrote down otherwise, or of a service that was not to run, is no record.
+        own.chain(shared).filter_map(|value| serde_json::from_value(value.clone()).ok()).collect()
+    }
+
+    /// Does it run with what is on disk?
+    fn judge(&self, cx: &Cx<'_>, unit: &Unit) -> Result<(Judgement, Seen)> {
+        let (now, config, definition) = self.now(cx, unit)?;
+        if unit.needs_reload {
+            return Ok((Judgement::Restart, now));
+        }
+        let touched = |paths: &[String]| paths.iter().any(|path| cx.memory.intended(&format!("file:{path}")));
+        let package = self.package.as_ref().is_some_and(|name| cx.memory.intended(&format!("package:{name}")));
+        let touched = Touched { config: touched(&config), definition: package || touched(&definition) };
+        let records = self.records(cx);
+        let judge = |record| config::judge(record, &now, touched, self.reload);
+        let proven = records.iter().any(|record| judge(Some(record)) == Judgement::Right);
+        let judgement = if proven { Judgement::Right } else { judge(records.first()) };
+        Ok((judgement, now))
+    }
+
+    /// What there is to say of a unit that is not there.
+    fn missing(&self, cx: &Cx<'_>, unit: &Unit) -> Result<Option<Probe>> {
+        let installed = match &self.package {
+            Some(name) => Some(cx.look.dpkg()?.is_installed(name)),
+            None => None,
+        };
+        // The init script of a removed package stays on the host, and systemd makes a unit of it.
+        if unit.exists && installed != Some(false) {
+            return Ok(None);
+        }
+        if !self.enabled && !self.running && !unit.exists {
+            return Ok(Some(Probe::InPlace(Value::Null)));
+        }
+        let name = &self.unit;
+        match (&self.package, installed) {
+            (Some(package), Some(true)) => {
+                let fault = if services::is_foreign(cx.host, name) {
+                    Fault::new(
+                        Class::Service,
+                        format!(
+                            "{name} cannot be started here: package '{package}' has a systemd unit and no init script"
+                        ),
+                    )
+                    .evidence(["systemd does not run on this host".to_owned()])
+                    .advice("install on a host where systemd runs")
+                } else {
+                    Fault::new(Class::Service, format!("package '{package}' is installed and {name} is not there"))
+                        .advice(format!("run `apt-get install --reinstall {package}`, then run again with --resume"))
+                };
+                Err(fault.into())
+            }
+            (Some(package), _) => Ok(Some(Probe::Pending(format!("unit {name}, which comes with package {package}")))),
+            (None, _) => Ok(Some(Probe::Pending(format!("unit {name}")))),
+        }
+    }
+
+    /// Changes of what the service manager knows: `enabled` and `running`.
+    fn managed(&self, unit: &Unit) -> Result<Vec<Change>> {
+        let wanted = self.enabled || self.running;
+        if unit.masked_for_good && wanted {
+            return Err(Fault::new(Class::Conflict, format!("{} is masked", self.unit))
+                .evidence([format!("/etc/systemd/system/{} is a link to /dev/null", self.unit)])
+                .advice(format!("if it may run here: `systemctl unmask {}`, then run again", self.unit))
+                .into());
+        }
+        let mut changes = Vec::new();
+        let unmask = unit.masked && wanted;
+        if unit.enabled != self.enabled || unmask {
+            let summary = match (self.enabled, unmask) {
+                (true, true) if unit.enabled => "unmask",
+                (true, _) => "enable",
+                (false, true) if !unit.enabled => "unmask",
+                (false, _) => "disable",
+            };
+            let undo = Undo::UnitEnabled { unit: self.unit.clone(), enabled: unit.enabled };
+            changes.push(Change::new("enabled", summary, undo));
+        }
+        let summary = match (self.running, unit.active, unit.starting) {
+            (true, true, _) | (false, false, false) => return Ok(changes),
+            (true, false, true) => format!("restart: it is {}", unit.state),
+            (true, false, false) => "start".to_owned(),
+            (false, _, _) => "stop".to_owned(),
+        };
+        changes.push(self.running_change(unit, summary));
+        Ok(changes)
+    }
+
+    fn running_change(&self, unit: &Unit, summary: impl Into<String>) -> Change {
+        let running = unit.active || unit.starting;
+        Change::new("running", summary, Undo::UnitRunning { unit: self.unit.clone(), running })
+    }
+
+    fn configuration_change(&self, summary: impl Into<String>) -> Change {
+        Change::new("configuration", summary, Undo::UnitReload { unit: self.unit.clone() })
+    }
+
+    /// What is to be changed of a service that runs; or what was seen, where it is right.
+    fn of_running(&self, cx: &Cx<'_>, unit: &Unit) -> Result<std::result::Result<Seen, Change>> {
+        let (judgement, now) = self.judge(cx, unit)?;
+        match judgement {
+            Judgement::Right => {}
+            Judgement::Reload => return Ok(Err(self.configuration_change("reload"))),
+            Judgement::Restart => return Ok(Err(self.configuration_change("restart"))),
+        }
+        Ok(match self.ready.as_ref().map_or(Ok(Answer::Ready), |ready| ready.ask_again(&cx.host.runner))? {
+            Answer::Ready => Ok(now),
+            Answer::Stale(said) if self.reload => Err(self.configuration_change(format!("reload: {said}"))),
+            Answer::NotYet(said) | Answer::Stale(said) => {
+                Err(self.running_change(unit, format!("restart: it does not answer: {said}")))
+            }
+            // Without root we may not have the password that was made.
+            Answer::Refused(said) if !cx.host.root => {
+                return Err(Fault::new(Class::Permission, format!("{} refuses the login: {said}", self.unit)).into());
+            }
+            // It runs with another password than the one that is on disk.
+            Answer::Refused(said) => Err(self.configuration_change(format!("restart: it refuses the login: {said}"))),
+        })
+    }
+}
+
+impl Resource for Service {
+    fn sort(&self) -> &'static str {
+        "service"
+    }
+
+    fn key(&self) -> String {
+        self.unit.clone()
+    }
+
+    fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let wants = json!({ "enabled": self.enabled, "running": self.running });
+        vec![Claim { thing: format!("unit:{}", self.unit), wants: wants.to_string().into_bytes() }]
+    }
+
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let unit = match cx.look.unit(&self.unit) {
+            Ok(unit) => unit,
+            Err(_) if !cx.host.root => return Ok(Probe::Hidden(format!("the state of {}", self.unit))),
+            Err(error) => return Err(error),
+        };
+        if let Some(probe) = self.missing(cx, &unit)? {
+            return Ok(probe);
+        }
+        let mut changes = self.managed(&unit)?;
+        if !self.running || !unit.active {
+            return Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) });
+        }
+        let seen = match self.of_running(cx, &unit) {
+            // Without root neither files with secrets can be read nor logins tried.
+            Err(error) if !cx.host.root && Fault::class_of(&error) == Class::Permission && changes.is_empty() => {
+                return Ok(Probe::Hidden(format!("the configuration of {}", self.unit)));
+            }
+            Err(error) if !cx.host.root && Fault::class_of(&error) == Class::Permission => None,
+            Err(error) => return Err(error),
+            Ok(Ok(seen)) => Some(seen),
+            Ok(Err(change)) => {
+                changes.push(change);
+                None
+            }
+        };
+        match seen {
+            Some(seen) if changes.is_empty() => Ok(Probe::InPlace(serde_json::to_value(seen)?)),
+            _ => Ok(Probe::Changes(changes)),
+        }
+    }
+
+    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
+        self.bring(cx, changes)
+    }
+
+    fn launch(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<bool> {
+        self.begin(cx, changes)
+    }
+
+    fn is_independent(&self) -> bool {
+        self.independent
+    }
+
+    fn units(&self) -> Vec<String> {
+        vec![self.unit.clone()]
+    }
+
+    fn follows(&self, cx: &Cx<'_>, things: &[String]) -> Result<bool> {
+        let definition = cx.look.unit(&self.unit)?.files;
+        let within = |path: &str| {
+            let own = self
+                .config
+                .iter()
+                .chain(&self.start_config)
+                .map(PathBuf::as_path)
+                .chain(definition.iter().map(Path::new));
+            own.into_iter().any(|own| Path::new(path).starts_with(own))
+        };
+        Ok(things.iter().any(|thing| match thing.split_once(':') {
+            Some(("file", path)) => within(path),
+            Some(("package", name)) => self.package.as_deref() == Some(name),
+            _ => false,
+        }))
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        let of = |number: &u16| Port { number: *number, unit: self.unit.clone(), outside: self.outside };
+        // A cluster has its port by its own configuration.
+        let of_cluster = match &self.ready {
+            Some(Ready::Cluster { cluster, .. }) if self.ports.is_empty() => cluster.port_in_place(),
+            _ => None,
+        };
+        self.ports.iter().chain(&of_cluster).map(of).collect()
+    }
+}
+
+/// The unit as it is now, whatever was asked before.
+fn fresh(host: &distro::Host, unit: &str) -> Result<Unit> {
+    Look::new(host).unit(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_service_manager_has_to_change() {
+        let unit = |enabled, active, starting, masked| Unit {
+            exists: true,
+            enabled,
+            active,
+            starting,
+            masked,
+            state: "activating (auto-restart)".into(),
+            ..Unit::default()
+        };
+        for (wanted, found, changes) in [
+            (true, unit(true, true, false, false), ""),
+            (true, unit(false, true, false, false), "enabled: enable"),
+            (true, unit(true, false, false, false), "running: start"),
+            (true, unit(false, false, false, false), "enabled: enable, running: start"),
+            (true, unit(true, false, true, false), "running: restart: it is activating (auto-restart)"),
+            (true, unit(true, true, false, true), "enabled: unmask"),
+            (true, unit(false, false, false, true), "enabled: enable, running: start"),
+            (false, unit(false, false, false, true), ""),
+            (false, unit(true, true, false, false), "enabled: disable, running: stop"),
+            (false, unit(false, false, true, false), "running: stop"),
+        ] {
+            let service = Service { enabled: wanted, running: wanted, ..Service::new("x.service") };
+            let found = service.managed(&found).unwrap();
+            let told: Vec<String> = found.iter().map(|change| format!("{}: {}", change.item, change.summary)).collect();
+            assert_eq!(told.join(", "), changes);
+        }
+    }
+
+    #[test]
+    fn undo_puts_back_what_was_found() {
+        let service = Service::new("x.service");
+        let changes = service.managed(&Unit { exists: true, ..Unit::default() }).unwrap();
+        let unit = "x.service".to_owned();
+        assert_eq!(changes[0].undo, Undo::UnitEnabled { unit: unit.clone(), enabled: false });
+        assert_eq!(changes[1].undo, Undo::UnitRunning { unit, running: false });
+    }
+
+    #[test]
+    fn what_an_admin_masked_stays_masked() {
+        let masked = Unit { exists: true, masked: true, masked_for_good: true, ..Unit::default() };
+        let error = Service::new("x.service").managed(&masked).unwrap_err();
+        assert_eq!(Fault::class_of(&error), Class::Conflict);
+        let off = Service { enabled: false, running: false, ..Service::new("x.service") };
+        assert!(off.managed(&masked).unwrap().is_empty());
+    }
+}

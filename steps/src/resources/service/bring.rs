@@ -1,0 +1,338 @@
+//! Brings a service up and waits until it answers.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use distro::command::Output;
+use distro::facts::Init;
+use distro::patience::wait_until;
+use distro::services::{self, Act, Logs, Unit};
+use distro::{Class, Command, Fault, Host};
+
+use super::config::{Judgement, Seen};
+use super::ready::{Answer, Ready};
+use super::{Service, fresh};
+use crate::{Change, Cx};
+
+/// How long a service may take from its start until it answers.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How often it is looked at meanwhile.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How long workers may take to be replaced.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// How often they are looked at meanwhile.
+const RENEWAL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long it may be seen neither running nor starting: a daemon that an init script left behind takes a moment to show.
+const GRACE: Duration = Duration::from_secs(2);
+/// After this time the user is told what is waited for.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// What is to be done of a service, with everything that has to be known before.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    act: Act,
+    /// As it was before.
+    unit: Unit,
+    /// What it will have read.
+    seen: Seen,
+    /// Where its logs ended.
+    logs: Logs,
+}
+
+impl Service {
+    /// Makes the changes, or waits for those that [`Service::begin`] has begun.
+    pub(super) fn bring(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
+        let launched = self.launched.take();
+        let Some(Turn { act, unit, mut seen, logs }) =
+            launched.map_or_else(|| self.prepare(cx, changes), |turn| Ok(Some(turn)))?
+        else {
+            return Ok(());
+        };
+        let workers = services::children(unit.main_pid);
+        if let (Act::Reload, Some(Ready::Cluster { cluster, .. })) = (act, &self.ready) {
+            cluster.check_logins(cx.host)?;
+        }
+        let unit = self.act(cx.host, act, &unit, logs)?;
+        if act == Act::Reload {
+            renewed(unit.main_pid, &workers)?;
+        }
+        seen.invocation.clone_from(&unit.invocation);
+        seen.generation = self.generation(&unit);
+        *self.brought.borrow_mut() = Some(serde_json::to_value(seen)?);
+        Ok(())
+    }
+
+    /// Lets the service manager begin to start it, where nothing else has to be there first; says whether it has. What comes of it
+    /// is seen by [`Service::bring`]: whoever starts a unit that is starting waits for that start.
+    pub(super) fn begin(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<bool> {
+        let starts = self.running && changes.iter().any(|change| change.item == "running");
+        if !self.independent || !starts || cx.host.facts.init != Init::Systemd {
+            return Ok(false);
+        }
+        let turn = self.prepare(cx, changes)?;
+        let started = match &turn {
+            Some(Turn { act: Act::Start, unit, .. }) => {
+                self.forget(cx.host, unit)?;
+                services::launch(cx.host, &self.unit)?
+            }
+            _ => false,
+        };
+        // What is prepared is not prepared again, also where it is only waited for now.
+        *self.launched.borrow_mut() = turn;
+        Ok(started)
+    }
+
+    /// Everything that comes before the start, the restart or the reload; none of these where it is not to run, or does.
+    fn prepare(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<Option<Turn>> {
+        let has = |item: &str| changes.iter().any(|change| change.item == item);
+        let mut unit = fresh(cx.host, &self.unit)?;
+        let redefined = unit.needs_reload;
+        if unit.masked && !unit.masked_for_good {
+            services::unmask_runtime(cx.host, &self.unit)?;
+        }
+        if unit.needs_reload || unit.masked {
+            services::daemon_reload(cx.host)?;
+            unit = fresh(cx.host, &self.unit)?;
+        }
+        if has("enabled") && unit.enabled != self.enabled {
+            enable(cx.host, &self.unit, self.enabled)?;
+        }
+        if !has("running") && !has("configuration") {
+            return Ok(None);
+        }
+        if !self.running {
+            return stop(cx.host, &self.unit).map(|()| None);
+        }
+        self.check(cx.host)?;
+        // Read before the start: what changes from now on, the service may not have.
+        let (judgement, seen) = self.judge(cx, &unit)?;
+        let act = match judgement {
+            _ if !unit.active && !unit.starting => Act::Start,
+            // Also where what is stale is seen by its answer alone.
+            Judgement::Reload | Judgement::Right if self.reload && !redefined && !has("running") => Act::Reload,
+            _ => Act::Restart,
+        };
+        Ok(Some(Turn { act, unit, seen, logs: Logs::mark(&self.logs) }))
+    }
+
+    /// Lets one that keeps failing be started.
+    fn forget(&self, host: &Host, unit: &Unit) -> Result<()> {
+        if ["failed", "activating"].iter().any(|state| unit.state.starts_with(state)) {
+            services::forget_failure(host, &self.unit)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the program itself whether it would take its configuration.
+    fn check(&self, host: &Host) -> Result<()> {
+        let Some((program, args)) = self.check.split_first() else { return Ok(()) };
+        let output = Command::new(program).args(args).output(&host.runner)?;
+        if output.ok() {
+            return Ok(());
+        }
+        Err(refused(&self.unit, &output).into())
+    }
+
+    /// Does `act` and waits until the service is ready. `before` is what it was, `logs` where its logs ended.
+    fn act(&self, host: &Host, act: Act, before: &Unit, logs: Logs) -> Result<Unit> {
+        let mut told = Told { logs, said: Vec::new() };
+        self.forget(host, before)?;
+        let output = match services::act(host, act, &self.unit) {
+            Ok(output) => output,
+            Err(error) if Fault::class_of(&error) == Class::Timeout => {
+                let unit = fresh(host, &self.unit)?;
+                let message = format!("{} did not {act} in time", self.unit);
+                told.said.push(error.to_string());
+                return Err(self.fault(host, Class::Timeout, message, &unit, &told).into());
+            }
+            Err(error) => return Err(error),
+        };
+        // Where to look is in the advice.
+        let hint = |line: &String| line.starts_with("Job for ") || line.starts_with("See \"systemctl status");
+        told.said = output.tail.iter().filter(|line| !hint(line)).cloned().collect();
+        if output.ran.exit != Some(0) {
+            let unit = fresh(host, &self.unit)?;
+            let message = format!("{} does not {act}{}", self.unit, because(&unit));
+            return Err(self.fault(host, Class::Service, message, &unit, &told).command(output.ran).into());
+        }
+        self.wait(host, &told)
+    }
+
+    /// Waits until it runs and answers; gives up as soon as it is seen to have failed.
+    fn wait(&self, host: &Host, told: &Told) -> Result<Unit> {
+        let mut alive = Duration::ZERO;
+        let mut first_restarts = None;
+        let mut silent = true;
+        let mut last = (Unit::default(), String::new());
+        let ready = wait_until(LIMIT, INTERVAL, |waited| {
+            if host.runner.stops() >= 2 {
+                let fault = Fault::new(Class::Interrupted, format!("stopped while {} came up", self.unit));
+                return Err(fault.advice("go on with --resume").into());
+            }
+            let unit = fresh(host, &self.unit)?;
+            let restarts = *first_restarts.get_or_insert(unit.restarts);
+            if unit.active || unit.starting {
+                alive = waited;
+            }
+            let failed =
+                unit.state.starts_with("failed") || unit.state.contains("auto-restart") || unit.restarts > restarts;
+            if failed || waited.saturating_sub(alive) > GRACE {
+                let message = format!("{} started and died{}", self.unit, because(&unit));
+                return Err(self.fault(host, Class::Service, message, &unit, told).into());
+            }
+            let answer = match &self.ready {
+                _ if !unit.active || unit.starting => Answer::NotYet(format!("it is {}", unit.state)),
+                None => Answer::Ready,
+                Some(ready) => ready.ask(&host.runner)?,
+            };
+            last = (unit.clone(), String::new());
+            match answer {
+                Answer::Ready => return Ok(Some(unit)),
+                Answer::Refused(said) => {
+                    let message = format!("{} refuses the login: {said}", self.unit);
+                    let fault = self.fault(host, Class::Login, message, &unit, told);
+                    return Err(fault
+                        .advice(format!(
+                            "something else sets its password or its users: look for it in {}",
+                            self.config_names()
+                        ))
+                        .into());
+                }
+                Answer::NotYet(said) | Answer::Stale(said) => last.1 = said,
+            }
+            if silent && waited > SILENCE {
+                silent = false;
+                host.runner.note(&format!("waiting for {}: {}", self.unit, last.1));
+            }
+            Ok(None)
+        })?;
+        ready.map_or_else(
+            || {
+                let (unit, said) = last;
+                let expected = self.ready.as_ref().map_or_else(|| "its start".to_owned(), Ready::to_string);
+                let message = format!("{} runs and does not answer within {} s", self.unit, LIMIT.as_secs());
+                let fault = self.fault(host, Class::Timeout, message, &unit, told);
+                Err(fault.evidence([format!("{expected}: {said}")]).into())
+            },
+            Ok,
+        )
+    }
+
+    /// A fault with all that is known of the service.
+    fn fault(&self, host: &Host, class: Class, message: String, unit: &Unit, told: &Told) -> Fault {
+        let of_service = services::evidence(host, &self.unit, unit, &told.logs);
+        // systemctl only repeats that it failed; an init script's words are the service's own.
+        let evidence = match host.facts.init {
+            Init::Systemd => [told.said.clone(), of_service].concat(),
+            Init::OpenRc | Init::Scripts => [of_service, told.said.clone()].concat(),
+        };
+        if evidence.iter().any(|line| services::tells_of_taken_address(line)) {
+            return Fault::new(Class::Port, format!("{message}: its address is taken"))
+                .evidence(evidence)
+                .advice("see with `ss -ltnp` who listens there, stop it, then run again with --resume");
+        }
+        if evidence.iter().any(|line| tells_of_memory(line)) {
+            return Fault::new(Class::Memory, format!("{message}: it got no memory"))
+                .evidence(evidence)
+                .advice("give the host, or the unit (`systemctl show -p MemoryMax,LimitAS`), more memory, then run again with --resume");
+        }
+        Fault::new(class, message).evidence(evidence).advice(format!(
+            "mend what it complains about (`{}` shows more; its configuration: {}), then go on with --resume",
+            services::status_command(host, &self.unit),
+            self.config_names()
+        ))
+    }
+
+    fn config_names(&self) -> String {
+        let paths = self.config.iter().chain(&self.start_config);
+        let names: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+        if names.is_empty() { format!("that of {}", self.unit) } else { names.join(", ") }
+    }
+}
+
+/// Does a line of a service's own, or of systemd's, say that memory ran out?
+fn tells_of_memory(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let words = ["out of memory", "cannot allocate memory", "oom-kill", "oom killer", "failed to create super carrier"];
+    words.iter().any(|words| line.contains(words)) || (line.contains("cannot allocate") && line.contains("of memory"))
+}
+
+/// What was heard of an attempt to bring it up.
+struct Told {
+    logs: Logs,
+    /// What the service manager said, or the service itself where an init script started it.
+    said: Vec<String>,
+}
+
+/// How its last run ended, for the end of a sentence.
+fn because(unit: &Unit) -> String {
+    if unit.result.is_empty() { String::new() } else { format!(": {}", unit.result) }
+}
+
+/// A program said that it would not take its configuration.
+pub(crate) fn refused(unit: &str, output: &Output) -> Fault {
+    let said = output.tail.iter().find(|line| line.contains("emerg")).or(output.tail.first());
+    let said = said.map_or(String::new(), |line| format!(": {line}"));
+    output.fault(Class::Service, format!("the configuration of {unit} is refused{said}")).advice(format!(
+        "mend what it names, see that `{}` is content, then run again with --resume",
+        output.ran.argv.join(" ")
+    ))
+}
+
+/// Waits until the main process has replaced its `workers`: the reload of a server that does so returns before that. Those that
+/// are still busy with a client, or are never replaced, are not waited for.
+pub(crate) fn renewed(main_pid: u32, workers: &[(u32, u64)]) -> Result<()> {
+    wait_until(RENEWAL, RENEWAL_INTERVAL, |_| {
+        let now = services::children(main_pid);
+        Ok((!workers.iter().any(|worker| now.contains(worker))).then_some(()))
+    })
+    .map(drop)
+}
+
+/// Enables or disables, and sees that it is so.
+pub(super) fn enable(host: &Host, name: &str, enabled: bool) -> Result<()> {
+    let act = if enabled { Act::Enable } else { Act::Disable };
+    let output = services::act(host, act, name)?;
+    if output.ok() && fresh(host, name)?.enabled == enabled {
+        return Ok(());
+    }
+    let fault = output.fault(Class::Service, format!("{name} cannot be {act}d"));
+    Err(fault.advice(format!("find out why {name} cannot be {act}d, then run again with --resume")).into())
+}
+
+/// Stops, and sees that it is gone.
+pub(super) fn stop(host: &Host, name: &str) -> Result<()> {
+    let output = services::act(host, Act::Stop, name)?;
+    let gone = wait_until(GRACE, INTERVAL, |_| {
+        let unit = fresh(host, name)?;
+        Ok((!unit.active && !unit.starting).then_some(()))
+    })?;
+    if gone.is_some() {
+        return Ok(());
+    }
+    let unit = fresh(host, name)?;
+    let fault = output.fault(Class::Service, format!("{name} does not stop: it is {}", unit.state));
+    Err(fault
+        .evidence(services::evidence(host, name, &unit, &Logs::default()))
+        .advice(format!("stop {name} by hand, then run again with --resume"))
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tells_of_memory;
+
+    #[test]
+    fn words_for_a_lack_of_memory() {
+        for (line, tells) in [
+            ("# Out Of Memory allocating 41943040 bytes!", true),
+            ("fork: Cannot allocate memory", true),
+            ("x.service: Failed with result 'oom-kill'.", true),
+            ("eheap_alloc: Cannot allocate 3573856 bytes of memory (of type \"heap\").", true),
+            ("erts_mmap: Failed to create super carrier of size 1024 MB", true),
+            ("WARNING Memory overcommit must be enabled! It may fail under low memory condition", false),
+        ] {
+            assert_eq!(tells_of_memory(line), tells, "{line}");
+        }
+    }
+}
