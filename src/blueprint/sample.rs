@@ -1,0 +1,166 @@
+//! Hosts and inputs to try a blueprint with where there are none.
+
+use std::collections::BTreeMap;
+
+use distro::Facts;
+use distro::facts::{Family, Init, PackageManager};
+
+use super::check::Value;
+use super::model::Blueprint;
+use super::spec::{InputSpec, Scalar, Sort};
+
+/// Families, then systems by the `ID` of their os-release.
+pub const HOSTS: [&str; 26] = [
+    "debian",
+    "red_hat",
+    "suse",
+    "alpine",
+    "arch",
+    "ubuntu",
+    "raspbian",
+    "linuxmint",
+    "pop",
+    "kali",
+    "devuan",
+    "rhel",
+    "centos",
+    "rocky",
+    "almalinux",
+    "ol",
+    "fedora",
+    "amzn",
+    "sles",
+    "sled",
+    "opensuse-leap",
+    "opensuse-tumbleweed",
+    "manjaro",
+    "neon",
+    "elementary",
+    "zorin",
+];
+
+/// `ubuntu-22.04` in its two parts; the version is empty where there is none.
+pub fn split_version(name: &str) -> (&str, &str) {
+    match name.rsplit_once('-') {
+        Some((system, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => (system, version),
+        _ => (name, ""),
+    }
+}
+
+/// Is this host one that `name` (a family, a system, a system with a version) means?
+pub fn is_meant(name: &str, facts: &Facts) -> bool {
+    let family = serde_json::to_value(facts.family).ok();
+    if family.as_ref().and_then(serde_json::Value::as_str) == Some(name) {
+        return true;
+    }
+    let (system, version) = split_version(name);
+    let below = facts.version.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    system == facts.os && (version.is_empty() || below)
+}
+
+/// A host of that family, system or system with version.
+pub fn facts(name: &str) -> Facts {
+    let (system, version) = split_version(name);
+    let (os, family, package_manager) = match system {
+        "red_hat" => ("rocky", Family::RedHat, PackageManager::Dnf),
+        "suse" => ("sles", Family::Suse, PackageManager::Zypper),
+        "alpine" => ("alpine", Family::Alpine, PackageManager::Apk),
+        "arch" | "manjaro" => (system, Family::Arch, PackageManager::Pacman),
+        "rhel" | "centos" | "rocky" | "almalinux" | "ol" | "fedora" | "amzn" => {
+            (system, Family::RedHat, PackageManager::Dnf)
+        }
+        "sles" | "sled" | "opensuse-leap" | "opensuse-tumbleweed" => (system, Family::Suse, PackageManager::Zypper),
+        _ => (system, Family::Debian, PackageManager::Apt),
+    };
+    let version = match (os, version) {
+        ("debian", "") => "12",
+        ("ubuntu", "") => "24.04",
+        (_, "") => "9",
+        (_, version) => version,
+    };
+    Facts {
+        base: os.to_owned(),
+        base_version: version.to_owned(),
+        base_codename: "sample".to_owned(),
+        os: os.to_owned(),
+        os_name: format!("{os} {version}"),
+        version: version.to_owned(),
+        major: version.split('.').next().and_then(|major| major.parse().ok()),
+        codename: "sample".to_owned(),
+        family,
+        arch: "x86_64".to_owned(),
+        kernel: "6.1.0".to_owned(),
+        init: Init::Systemd,
+        package_manager: Some(package_manager),
+        container: None,
+        vm: None,
+        selinux: None,
+        apparmor: false,
+        machine_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        boot_id: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
+        hostname: "host".to_owned(),
+        fqdn: "host.example.com".to_owned(),
+        memory: 8 << 30,
+        cpus: 4,
+        ipv6: true,
+        avx: true,
+    }
+}
+
+/// Values for all inputs, such as a user might give; then, for each further choice or yes and no, all values with that one
+/// changed.
+pub fn inputs(blueprint: &Blueprint) -> Vec<BTreeMap<String, Value>> {
+    let base: BTreeMap<String, Value> = blueprint.inputs.iter().map(|spec| (spec.name.clone(), likely(spec))).collect();
+    let mut all = vec![base.clone()];
+    for spec in &blueprint.inputs {
+        let others: Vec<Value> = match (spec.input.sort, &base[&spec.name]) {
+            (Sort::Bool, Value::Bool(value)) => vec![Value::Bool(!value)],
+            (Sort::Choice, value) => {
+                let choices = spec.input.choices.iter().cloned().map(Value::Text);
+                choices.filter(|choice| choice != value).collect()
+            }
+            _ => Vec::new(),
+        };
+        for other in others {
+            let mut variant = base.clone();
+            variant.insert(spec.name.clone(), other);
+            all.push(variant);
+        }
+    }
+    all
+}
+
+/// A fingerprint of a key.
+const FINGERPRINT: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
+
+/// A value that the input takes, as far as can be told: its default where that is no template.
+fn likely(spec: &InputSpec) -> Value {
+    let default = spec.input.default.as_ref();
+    let plain = |scalar: &&Scalar| !matches!(scalar, Scalar::Text(text) if super::template::is_template(text));
+    if let Some(value) = default.filter(plain).and_then(|default| super::check::scalar(spec, default).ok()) {
+        return value;
+    }
+    let least = spec.input.min.map_or(0, |min| min.0);
+    match spec.input.sort {
+        Sort::Bool => Value::Bool(true),
+        Sort::Choice => Value::Text(spec.input.choices.first().cloned().unwrap_or_default()),
+        Sort::Hostname => Value::Text("host.example.com".to_owned()),
+        Sort::Path => Value::Text("/srv/sample".to_owned()),
+        Sort::Size => Value::Size(least.max(64 << 20).min(spec.input.max.map_or(u64::MAX, |max| max.0))),
+        Sort::Text | Sort::Secret => {
+            let most = spec.input.max.map_or(u64::MAX, |max| max.0);
+            const TRIED: [&str; 9] =
+                ["sample", "8080", "1", "1.0", "a", "A", "sample@example.com", "https://example.com/", FINGERPRINT];
+            let fits = |text: &&&str| super::check::typed(spec, text).is_ok();
+            if let Some(text) = TRIED.iter().find(fits).filter(|_| spec.pattern.is_some()) {
+                return Value::Text((*text).to_owned());
+            }
+            let length = spec.input.generate.map_or(8, |length| length as u64).max(least).min(most).min(4096);
+            let length = usize::try_from(length).unwrap_or(8);
+            if spec.is_secret() {
+                return Value::Text(super::secret::marker(&spec.name, length));
+            }
+            Value::Text("sample".chars().cycle().take(length).collect())
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Conditions, differences between hosts, types of settings, secrets.
+
+use super::super::expand::{ExpandedStep, expand, next_lines};
+use super::*;
+
+fn direct() -> distro::network::Setting {
+    distro::network::Setting::default()
+}
+
+fn shown(step: &ExpandedStep) -> String {
+    format!("{:?}", step.resources)
+}
+
+#[test]
+fn settings_are_rendered_and_keep_their_types() {
+    let blueprint = blueprint(
+        "[inputs.site]\ntype = \"hostname\"\ndefault = \"{{ host.fqdn }}\"\n[inputs.disk]\ntype = \"bool\"\ndefault = true\n\
+         [inputs.room]\ntype = \"size\"\ndefault = \"1 MiB\"\n[inputs.port]\ntype = \"text\"\ndefault = \"8080\"\npattern = \"[0-9]+\"\n\
+         [[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"http://{{ inputs.site }}/{{ product.name }}\"\n\
+         port = \"{{ inputs.port | int }}\"\nmemory = \"{{ inputs.room }}\"\non_disk = \"{{ inputs.disk }}\"\nmode = \"encrypted\"\n\
+         servers = [{ name = \"{{ host.hostname }}\" }]\n",
+    );
+    blueprint.validate().unwrap();
+    let inputs = inputs(&blueprint, &[], &[]).unwrap();
+    let steps = expand(&blueprint, &inputs, &direct(), &debian()).unwrap();
+    let text = shown(&steps[0]);
+    for part in [
+        "text: \"http://host.example.com/demo\"",
+        "port: Some(8080)",
+        "memory: Some(Size(1048576))",
+        "on_disk: true",
+        "mode: Encrypted",
+        "servers: [Server { name: \"host\" }]",
+        "secret: false",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(blueprint.steps[0].line, 19);
+}
+
+#[test]
+fn hosts_differ() {
+    let blueprint = blueprint(
+        "[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"general\"\nport = 1\n[step.on.ubuntu]\ntext = \"ubuntu\"\n\
+         [step.on.debian]\ntext = \"debian\"\nport = 2\n[step.on.\"ubuntu-22.04\"]\ntext = \"jammy\"\n",
+    );
+    blueprint.validate().unwrap();
+    let none = Inputs::default();
+    for (host, text, port) in [
+        ("rocky-9", "general", 1),
+        ("debian-12", "debian", 2),
+        ("ubuntu-24.04", "ubuntu", 2),
+        ("ubuntu-22.04", "jammy", 2),
+        ("linuxmint-21", "debian", 2),
+    ] {
+        let steps = expand(&blueprint, &none, &direct(), &sample::facts(host)).unwrap();
+        let shown = shown(&steps[0]);
+        assert!(
+            shown.contains(&format!("text: \"{text}\"")) && shown.contains(&format!("port: Some({port})")),
+            "{host}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn names_of_hosts() {
+    for (name, host, meant) in [
+        ("debian", "debian-12", true),
+        ("debian", "ubuntu-22.04", true),
+        ("ubuntu", "debian-12", false),
+        ("debian-12", "debian-12", true),
+        ("debian-1", "debian-12", false),
+        ("rocky-9", "rocky-9.3", true),
+        ("red_hat", "rocky-9", true),
+        ("opensuse-leap", "opensuse-leap-15.6", true),
+        ("opensuse-leap-15", "opensuse-leap-15.6", true),
+    ] {
+        assert_eq!(sample::is_meant(name, &sample::facts(host)), meant, "{name} on {host}");
+    }
+}
+
+#[test]
+fn a_step_whose_condition_does_not_hold_is_skipped() {
+    let blueprint = blueprint(
+        "[inputs.tls]\ntype = \"choice\"\nchoices = [\"none\", \"own\"]\ndefault = \"none\"\n\
+         [inputs.file]\ntype = \"path\"\nwhen = \"inputs.tls == 'own'\"\n\
+         [[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"{{ inputs.file }}\"\nwhen = \"inputs.tls == 'own'\"\n\
+         [[step]]\nid = \"b\"\nkind = \"note\"\ntext = \"x\"\nwhen = \"host.family == 'debian' and inputs.file == '/x'\"\n",
+    );
+    blueprint.validate().unwrap();
+    let off = inputs(&blueprint, &[], &[]).unwrap();
+    let steps = expand(&blueprint, &off, &direct(), &debian()).unwrap();
+    assert_eq!(steps[0].skipped_by.as_deref(), Some("inputs.tls == 'own'"));
+    assert!(steps[0].resources.is_empty() && steps[1].resources.is_empty());
+    let on = inputs(&blueprint, &[("tls", "own"), ("file", "/x")], &[]).unwrap();
+    let steps = expand(&blueprint, &on, &direct(), &debian()).unwrap();
+    assert!(steps.iter().all(|step| step.skipped_by.is_none() && step.resources.len() == 1));
+}
+
+const SECRET: &str = "[inputs.password]\ntype = \"secret\"\ngenerate = 24\n";
+
+#[test]
+fn secrets_are_known_and_never_told() {
+    let text = format!(
+        "{HEAD}{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"p {{{{ inputs.password }}}}\"\ntemplate = \"t\"\nformat = \"redis\"\n"
+    );
+    let made = with_files(&text, &[("t", "requirepass {{ inputs.password }}\n")]).unwrap();
+    made.validate().unwrap();
+    let given = inputs(&made, &[], &[("SUREFOOT_INPUT_PASSWORD", "h\"u'n%t er$2")]).unwrap();
+    let steps = expand(&made, &given, &direct(), &debian()).unwrap();
+    assert!(shown(&steps[0]).contains("secret: true"));
+    assert!(given.is_secret(r#"requirepass "h\"u'n%t er$2""#));
+    // In a URL it is still one.
+    let made = blueprint(&format!(
+        "{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"u://a:{{{{ inputs.password | urlencode }}}}@b/{{{{ 'ü /' | urlencode }}}}\"\n"
+    ));
+    let steps = expand(&made, &given, &direct(), &debian()).unwrap();
+    assert!(shown(&steps[0]).contains("secret: true"), "{}", shown(&steps[0]));
+    assert!(given.is_secret("u://a:h%22u%27n%25t%20er%242@b/"));
+    assert!(!format!("{given:?}").contains("er$2"));
+
+    // Where a setting does not take it, or a filter makes something else of it, it is not quoted.
+    for setting in [
+        "port = \"{{ inputs.password }}\"",
+        "mode = \"{{ inputs.password }}\"",
+        "servers = [{ name = \"{{ inputs.password | upper }}\" }]",
+    ] {
+        let made = blueprint(&format!("{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"x\"\n{setting}\n"));
+        let given = inputs(&made, &[], &[("SUREFOOT_INPUT_PASSWORD", "hunter2hunter2")]).unwrap();
+        let error = expand(&made, &given, &direct(), &debian()).unwrap_err();
+        let fault = Fault::find(&error).unwrap();
+        assert!(!format!("{fault:?} {error:#}").to_lowercase().contains("hunter2"), "{fault:?}");
+    }
+    let made = blueprint(&format!(
+        "{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"{{{{ inputs.password[:3] }}}}\"\n"
+    ));
+    assert!(made.validate().is_err());
+}
+
+#[test]
+fn what_to_do_next_shows_no_secret() {
+    let text = format!(
+        "{}next = [\"Open http://{{{{ host.fqdn }}}}/\", \"Password: {{{{ inputs.password }}}}\"]\n{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"x\"\n",
+        HEAD
+    );
+    let blueprint = with_files(&text, &[]).unwrap();
+    let mut given = inputs(&blueprint, &[], &[]).unwrap();
+    assert!(given.generate().unwrap());
+    let lines = next_lines(&blueprint, &given, &debian(), "/s.json").unwrap();
+    assert_eq!(lines[0], "Open http://host.example.com/");
+    assert_eq!(lines[1], "Password: in /s.json, as password");
+}
+
+const TLS: &str = "[[step]]\nid = \"tls\"\nkind = \"tls_certificate\"\nnames = [\"a.example\"]\n";
+
+#[test]
+fn a_step_uses_what_an_earlier_one_makes() {
+    let site = |certificate: &str| {
+        format!(
+            "[[step]]\nid = \"site\"\nkind = \"nginx_site\"\nnames = [\"a.example\"]\ncertificate = \"step:{certificate}\"\n"
+        )
+    };
+    let group = "[[step]]\nid = \"group\"\nkind = \"group\"\nname = \"g\"\n";
+    let never = TLS.replace("names", "when = \"host.os == 'none'\"\nnames");
+    for (steps, wanted) in [
+        (format!("{TLS}{}", site("tls")), "/etc/surefoot/demo-tls.crt"),
+        (format!("{}{TLS}", site("tls")), "no earlier step has the id 'tls'"),
+        (format!("{TLS}{group}{}", site("group")), "step 'group' has no certificate"),
+        (
+            format!("{never}{}", site("tls")),
+            "step 'tls' is not part of the product here: its condition 'host.os == 'none''",
+        ),
+    ] {
+        let made = with_kinds(&format!("{HEAD}{steps}"), &[], steps::kinds::ALL).unwrap();
+        let told = match expand(&made, &Inputs::default(), &direct(), &debian()) {
+            Ok(expanded) => expanded.iter().map(shown).collect(),
+            Err(error) => message(&error),
+        };
+        assert!(told.contains(wanted), "{wanted} in {told}");
+    }
+}

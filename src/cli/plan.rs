@@ -1,0 +1,89 @@
+//! `surefoot plan`.
+
+use anyhow::Result;
+use steps::Probe;
+
+use super::PlanArgs;
+use super::context::Context;
+use super::product::{Product, Source};
+use crate::blueprint::builtin_names;
+use crate::engine::plan::Plan;
+use crate::engine::planfile;
+use crate::engine::session;
+use crate::report::plan::{Answer, Counts, InputTold, PlanTold, ResourceTold, SCHEMA, StepTold};
+
+/// Runs it.
+///
+/// # Errors
+/// Where blueprint or inputs are wrong, or a probe had no answer.
+pub fn run(context: &Context, args: &PlanArgs) -> Result<i32> {
+    let host = context.host()?;
+    let product = Product::load(context, &host, &Source::Given(&args.what), None, Some(super::OnClone::Keep))?;
+    let plan = product.plan(&host)?;
+    let told = told(&product, &plan);
+    if let Some(path) = &args.out {
+        let blueprint = from_everywhere(args.what.blueprint.as_deref().unwrap_or_default());
+        planfile::write(path, product.blueprint.name(), &blueprint, &plan, serde_json::to_value(&told)?)?;
+    }
+    context.print_plan(&told)?;
+    Ok(if args.exit_code && !plan.is_done() { 2 } else { 0 })
+}
+
+/// The name of a built-in blueprint, or an absolute path.
+fn from_everywhere(blueprint: &str) -> String {
+    let path = std::path::absolute(blueprint).ok().filter(|_| !builtin_names().contains(&blueprint));
+    path.map_or(blueprint.to_owned(), |path| path.display().to_string())
+}
+
+/// A plan as it is shown.
+pub fn told(product: &Product, plan: &Plan) -> PlanTold {
+    let step = |step: &crate::engine::plan::Step| StepTold {
+        id: step.id.clone(),
+        kind: step.kind.clone(),
+        resources: resources(product, plan, &step.id),
+    };
+    let mut steps: Vec<StepTold> = plan.steps.iter().filter(|step| step.skipped_by.is_none()).map(step).collect();
+    let own: Vec<ResourceTold> = plan
+        .entries
+        .iter()
+        .filter(|entry| plan.steps.iter().all(|step| step.id != entry.step))
+        .map(|entry| resource(product, entry))
+        .collect();
+    if !own.is_empty() {
+        let id = crate::engine::plan::OWN_STEP.to_owned();
+        steps.insert(0, StepTold { kind: id.clone(), id, resources: own });
+    }
+    let counts = Counts::of(steps.iter().flat_map(|step| &step.resources));
+    PlanTold {
+        schema: SCHEMA,
+        product: product.blueprint.name().to_owned(),
+        title: product.blueprint.title().to_owned(),
+        version: product.blueprint.version().to_owned(),
+        digest: plan.digest(&product.key),
+        inputs: product
+            .inputs
+            .told()
+            .into_iter()
+            .map(|(name, value, source)| InputTold { name, value, source })
+            .collect(),
+        steps,
+        orphans: plan.orphans.clone(),
+        counts,
+    }
+}
+
+fn resources(product: &Product, plan: &Plan, step: &str) -> Vec<ResourceTold> {
+    plan.entries.iter().filter(|entry| entry.step == step).map(|entry| resource(product, entry)).collect()
+}
+
+fn resource(product: &Product, entry: &crate::engine::plan::Entry) -> ResourceTold {
+    let (answer, why, changes) = match &entry.probe {
+        Probe::InPlace(_) => (Answer::InPlace, None, Vec::new()),
+        Probe::Changes(changes) => (Answer::Changes, None, session::told(changes)),
+        Probe::Pending(why) => (Answer::Pending, Some(why.clone()), Vec::new()),
+        Probe::Hidden(why) => (Answer::Hidden, Some(why.clone()), Vec::new()),
+    };
+    let ownership = product.state.resources.get(&entry.id).map(|known| known.ownership().name().to_owned());
+    let stage = Some(entry.resource.stage().name().to_owned());
+    ResourceTold { id: entry.id.clone(), stage, answer, why, ownership, changes }
+}

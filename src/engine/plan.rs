@@ -1,0 +1,228 @@
+//! The plan: steps and resources with their probes, before anything is touched.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use distro::{Class, Fault, Host, Look};
+use steps::resources::index::Index;
+use steps::{Cx, Probe, Resource, Stage, resource::id_of};
+
+use super::journal::Record;
+use super::state::State;
+use crate::blueprint::ExpandedStep;
+
+/// Step id of what the engine itself adds.
+pub const OWN_STEP: &str = "packages";
+
+/// A resource of the plan.
+#[derive(Debug)]
+pub struct Entry {
+    /// Id of its step.
+    pub step: String,
+    /// `step/type:key`.
+    pub id: String,
+    /// What it is.
+    pub resource: Box<dyn Resource>,
+    /// What its probe said.
+    pub probe: Probe,
+}
+
+/// A step of the plan.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Id.
+    pub id: String,
+    /// Kind.
+    pub kind: String,
+    /// The condition that leaves it out.
+    pub skipped_by: Option<String>,
+}
+
+/// All steps and resources, with their probes, in the order in which they are brought.
+#[derive(Debug)]
+pub struct Plan {
+    /// Steps, in the order of the blueprint.
+    pub steps: Vec<Step>,
+    /// Resources, by stage and then in the order of the blueprint.
+    pub entries: Vec<Entry>,
+    /// Resources of the journal that the blueprint no longer names, and of which there is something to take back.
+    pub orphans: Vec<String>,
+    /// Those of which there is not: they are forgotten.
+    pub bygone: Vec<String>,
+}
+
+/// What is asked for and not looked at yet: step, `step/type:key`, resource.
+pub type Wanted = (String, String, Box<dyn Resource>);
+
+/// Says what the blueprint asks for on a host with these facts.
+pub type Expand<'a> = dyn Fn(&distro::Facts) -> Result<Vec<ExpandedStep>> + 'a;
+
+/// What is asked of the blueprint, in the order in which it is brought; nothing is probed yet.
+///
+/// # Errors
+/// Class `blueprint` or `unsupported`; two resources of the same identity.
+pub fn expand(expand: &Expand<'_>, facts: &distro::Facts) -> Result<(Vec<Step>, Vec<Wanted>)> {
+    let mut steps = Vec::new();
+    let mut resources: Vec<Wanted> = Vec::new();
+    for step in expand(facts)? {
+        for resource in step.resources {
+            let id = id_of(&step.id, resource.as_ref());
+            if resources.iter().any(|(_, known, _)| *known == id) {
+                return Err(Fault::new(Class::Blueprint, format!("step '{}' asks for {id} twice", step.id))
+                    .advice("give the second one another key, or leave it out")
+                    .into());
+            }
+            resources.push((step.id.clone(), id, resource));
+        }
+        steps.push(Step { id: step.id, kind: step.kind, skipped_by: step.skipped_by });
+    }
+    if let Some(index) = index(&resources) {
+        resources.push((OWN_STEP.to_owned(), id_of(OWN_STEP, &index), Box::new(index)));
+    }
+    resources.sort_by_key(|(_, _, resource)| resource.stage());
+    Ok((steps, resources))
+}
+
+/// The package index, where packages are asked for.
+fn index(resources: &[Wanted]) -> Option<Index> {
+    let packages: Vec<String> =
+        resources.iter().filter_map(|(_, _, resource)| resource.packages()).flatten().cloned().collect();
+    let repositories = resources.iter().filter_map(|(_, _, resource)| resource.repository()).collect();
+    (!packages.is_empty()).then_some(Index { repositories, packages })
+}
+
+/// Expands and probes.
+///
+/// # Errors
+/// As [`expand`], and where a probe had no answer that it should have had.
+pub fn make(blueprint: &Expand<'_>, host: &Host, state: &State, key: &[u8]) -> Result<Plan> {
+    let (steps, resources) = expand(blueprint, &host.facts)?;
+    let look = Look::new(host);
+    prefetch(&look, resources.iter().map(|(_, _, resource)| resource.as_ref()))?;
+    let mut entries = Vec::new();
+    for (step, id, resource) in resources {
+        let probe = probe(&look, state, key, &id, resource.as_ref())?;
+        entries.push(Entry { step, id, resource, probe });
+    }
+    let mut unnamed: Vec<String> =
+        state.resources.keys().filter(|id| !entries.iter().any(|entry| entry.id == **id)).cloned().collect();
+    unnamed.sort();
+    let (orphans, bygone) = unnamed.into_iter().partition(|id| state.has_to_undo(id));
+    Ok(Plan { steps, entries, orphans, bygone })
+}
+
+/// Asks at once what several probes will ask.
+pub fn prefetch<'r>(look: &Look<'_>, resources: impl Iterator<Item = &'r dyn Resource>) -> Result<()> {
+    let units: Vec<String> = resources.flat_map(|resource| resource.units()).collect();
+    look.units(&units)
+}
+
+/// Context of an error: which resource was looked at.
+#[derive(Clone, Debug)]
+pub struct LookingAt(pub String);
+
+impl std::fmt::Display for LookingAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "looking at {}", self.0)
+    }
+}
+
+/// Probes one resource.
+///
+/// # Errors
+/// Where it had no answer that it should have had.
+pub fn probe(look: &Look<'_>, state: &State, key: &[u8], id: &str, resource: &dyn Resource) -> Result<Probe> {
+    let cx = Cx { host: look.host, look, memory: state, key, id, survivor: &|_| Ok(()) };
+    let probe = resource.probe(&cx).with_context(|| LookingAt(id.to_owned()))?;
+    Ok(match probe {
+        Probe::Changes(changes) if changes.is_empty() => Probe::InPlace(serde_json::Value::Null),
+        other => other,
+    })
+}
+
+impl Plan {
+    /// Is everything in place?
+    pub fn is_done(&self) -> bool {
+        self.entries.iter().all(|entry| matches!(entry.probe, Probe::InPlace(_)))
+    }
+
+    /// Names of files, packages, units that two products want to be different.
+    ///
+    /// # Errors
+    /// Class `conflict`, naming all of them.
+    pub fn refuse_conflicts(&self, others: &HashMap<String, State>, key: &[u8]) -> Result<()> {
+        let mut conflicts = Vec::new();
+        let mut first = None;
+        for entry in &self.entries {
+            for claim in entry.resource.claims() {
+                let ours = steps::digest(key, &claim.wants);
+                for (product, state) in others {
+                    if let Some((resource, theirs)) = state.wants(&claim.thing)
+                        && theirs != ours
+                    {
+                        first.get_or_insert(&entry.id);
+                        conflicts.push(format!(
+                            "{}: {} wants it otherwise than {product} ({resource})",
+                            claim.thing, entry.id
+                        ));
+                    }
+                }
+            }
+        }
+        conflicts.sort();
+        conflicts.dedup();
+        let Some(first) = first else { return Ok(()) };
+        let what = if conflicts.len() == 1 { "one thing" } else { "several things" };
+        Err(Fault::new(Class::Conflict, format!("another product on this host wants {what} to be different"))
+            .evidence(conflicts)
+            .advice("change the inputs of one of the two, or uninstall the other product first"))
+        .with_context(|| LookingAt(first.clone()))
+    }
+
+    /// Stages in which something may have to be done.
+    pub fn has_work(&self, stage: Stage) -> bool {
+        self.entries.iter().any(|entry| entry.resource.stage() == stage && !matches!(entry.probe, Probe::InPlace(_)))
+    }
+
+    /// Digest of everything that the plan would do, keyed with `salt`. The same blueprint, inputs and host give the same one.
+    pub fn digest(&self, salt: &[u8]) -> String {
+        let mut text = String::new();
+        for entry in &self.entries {
+            let answer = match &entry.probe {
+                Probe::InPlace(_) => "in place".to_owned(),
+                Probe::Pending(why) => format!("pending {why}"),
+                Probe::Hidden(why) => format!("hidden {why}"),
+                Probe::Changes(changes) => {
+                    let told: Vec<String> =
+                        changes.iter().map(|change| format!("{}: {}", change.item, change.summary)).collect();
+                    told.join("; ")
+                }
+            };
+            text.push_str(&format!("{} = {answer}\n", entry.id));
+            for claim in entry.resource.claims() {
+                text.push_str(&format!("  {} {}\n", claim.thing, steps::digest(salt, &claim.wants)));
+            }
+        }
+        for orphan in &self.orphans {
+            text.push_str(&format!("orphan {orphan}\n"));
+        }
+        steps::digest(salt, text.as_bytes())
+    }
+}
+
+/// What the blueprint's renamed steps mean for what is known: every resource of the old step is one of the new.
+pub fn renames(steps: &[ExpandedStep], state: &State) -> Vec<Record> {
+    let mut records = Vec::new();
+    for step in steps {
+        let Some(was) = &step.was else { continue };
+        let mut known: Vec<&String> = state.resources.keys().filter(|id| id.starts_with(&format!("{was}/"))).collect();
+        known.sort();
+        for id in known {
+            let resource = format!("{}{}", step.id, &id[was.len()..]);
+            if !state.resources.contains_key(&resource) {
+                records.push(Record::Renamed { was: id.clone(), resource });
+            }
+        }
+    }
+    records
+}

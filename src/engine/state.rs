@@ -1,0 +1,472 @@
+//! What the journal says: the one function that derives state from records.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use distro::{Class, Fault};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::journal::{ClaimTold, ItemTold, Outcome, Record, UndoOutcome};
+
+/// Whose a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ownership {
+    /// Made by surefoot.
+    Created,
+    /// There before, and changed; the original is kept.
+    Modified,
+    /// There before, as wanted; left alone.
+    Found,
+}
+
+impl Ownership {
+    /// As users see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ownership::Created => "created",
+            Ownership::Modified => "modified",
+            Ownership::Found => "found",
+        }
+    }
+}
+
+/// A part of a resource that this product changed, and has not taken back.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Name of the part.
+    pub item: String,
+    /// How to take it back, as its **first** intent says.
+    pub undo: steps::Undo,
+    /// Is it the user's data?
+    pub data: bool,
+    /// Keyed digests of everything that was ever written there.
+    pub wrote: Vec<String>,
+    /// Order of first intents: undo goes backwards.
+    pub order: usize,
+}
+
+/// What is known of a resource.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// Parts that were changed.
+    pub items: Vec<Item>,
+    /// What it claims, by the last intent or finding.
+    pub claims: Vec<ClaimTold>,
+    /// What the last probe that found it in place had seen.
+    pub seen: Option<Value>,
+    /// Was a change begun that has no outcome?
+    pub open: bool,
+}
+
+impl Entry {
+    /// Whose it is.
+    pub fn ownership(&self) -> Ownership {
+        use steps::Undo;
+        let made = |item: &Item| {
+            matches!(
+                item.undo,
+                Undo::RemoveFile { .. }
+                    | Undo::RemoveFolder { .. }
+                    | Undo::RemoveKeyring { .. }
+                    | Undo::RemovePackage { .. }
+                    | Undo::RemoveUser { .. }
+                    | Undo::RemoveGroup { .. }
+                    | Undo::MongodbUser { role: None, .. }
+            )
+        };
+        let mut items = self.items.iter().filter(|item| !matches!(item.undo, Undo::PurgePackage { .. })).peekable();
+        match items.peek().is_none() {
+            true => Ownership::Found,
+            false if items.any(made) => Ownership::Created,
+            false => Ownership::Modified,
+        }
+    }
+}
+
+/// The last invocation that changed the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRun {
+    /// Id of the run.
+    pub run: String,
+    /// Number of the last attempt.
+    pub attempt: u32,
+    /// `install` or `uninstall`.
+    pub action: String,
+    /// Kernel's boot id then.
+    pub boot_id: String,
+    /// Was `--purge` given?
+    pub purge: bool,
+    /// How it ended; none where it was killed.
+    pub ended: Option<String>,
+    /// Resources changed by all attempts of this run.
+    pub changed: usize,
+}
+
+impl LastRun {
+    /// Is there something to go on with?
+    pub fn unfinished(&self) -> bool {
+        self.ended.as_deref() != Some("done")
+    }
+}
+
+/// What a product's journal says.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// By `step/type:key`.
+    pub resources: HashMap<String, Entry>,
+    /// The last run.
+    pub last: Option<LastRun>,
+    /// A package transaction that may still run: pid and start time.
+    pub child: Option<(u32, u64)>,
+    order: usize,
+}
+
+impl State {
+    /// Derives the state from `records`.
+    ///
+    /// # Errors
+    /// Class `state`, where a record contradicts those before it.
+    pub fn replay(records: &[Record]) -> Result<Self> {
+        let mut state = Self::default();
+        for (at, record) in records.iter().enumerate() {
+            state.take(record).map_err(|why| {
+                Fault::new(Class::State, format!("record {} of the journal contradicts those before it: {why}", at + 1))
+                    .advice("restore the journal from a backup, or report this as a bug with the file")
+            })?;
+        }
+        Ok(state)
+    }
+
+    /// Takes one more record in.
+    ///
+    /// # Errors
+    /// What it contradicts.
+    pub fn take(&mut self, record: &Record) -> Result<(), String> {
+        match record {
+            Record::Journal { .. } => {}
+            Record::Attempt { run, attempt, action, boot_id, purge, .. } => {
+                let same = self.last.as_ref().filter(|last| last.run == *run);
+                let changed = same.map_or(0, |last| last.changed);
+                self.child = self.child.filter(|_| self.last.as_ref().is_some_and(|last| last.boot_id == *boot_id));
+                self.last = Some(LastRun {
+                    run: run.clone(),
+                    attempt: *attempt,
+                    action: action.clone(),
+                    boot_id: boot_id.clone(),
+                    purge: *purge,
+                    ended: None,
+                    changed,
+                });
+            }
+            Record::Found { resource, claims } => self.entry(resource).claims.clone_from(claims),
+            Record::Intent { resource, claims, items } => {
+                self.entry(resource).claims.clone_from(claims);
+                self.entry(resource).open = true;
+                for item in items {
+                    self.intend(resource, item, false);
+                }
+            }
+            Record::Inherited { resource, items, .. } => {
+                for item in items {
+                    self.intend(resource, item, true);
+                }
+            }
+            Record::Child { pid, start } => self.child = Some((*pid, *start)),
+            Record::Outcome { resource, result } => {
+                self.child = None;
+                let entry = self
+                    .resources
+                    .get_mut(resource)
+                    .ok_or_else(|| format!("outcome of '{resource}' without intent"))?;
+                if !entry.open {
+                    return Err(format!("second outcome of '{resource}'"));
+                }
+                entry.open = *result == Outcome::Failed;
+                if *result == Outcome::Changed
+                    && let Some(last) = &mut self.last
+                {
+                    last.changed += 1;
+                }
+            }
+            Record::Seen { resource, seen } => self.entry(resource).seen = Some(seen.clone()),
+            Record::Renamed { was, resource } => {
+                if let Some(entry) = self.resources.remove(was) {
+                    self.resources.insert(resource.clone(), entry);
+                }
+            }
+            Record::Undo { resource, item } => {
+                self.item(resource, item)
+                    .ok_or_else(|| format!("undo of '{item}' of '{resource}', which is not ours"))?;
+            }
+            Record::Undone { resource, item, result } => {
+                self.item(resource, item)
+                    .ok_or_else(|| format!("undone '{item}' of '{resource}', which is not ours"))?;
+                let entry = self.entry(resource);
+                entry.seen = None;
+                entry.open = false;
+                match result {
+                    UndoOutcome::Kept => {}
+                    UndoOutcome::Removed => {
+                        entry.items.iter_mut().filter(|known| known.item == *item).for_each(removed)
+                    }
+                    _ => entry.items.retain(|known| known.item != *item),
+                }
+            }
+            Record::Forgotten { resource } => {
+                self.resources.remove(resource);
+            }
+            Record::End { result, .. } => {
+                let last = self.last.as_mut().ok_or("an end without a beginning")?;
+                last.ended = Some(result.clone());
+                self.child = None;
+                // What stays of a product that was taken away is there for a purge, and wants nothing of the host any more.
+                if last.action == "uninstall" && !last.unfinished() {
+                    self.resources.values_mut().for_each(|entry| entry.claims.clear());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, resource: &str) -> &mut Entry {
+        self.resources.entry(resource.to_owned()).or_default()
+    }
+
+    fn item(&self, resource: &str, item: &str) -> Option<&Item> {
+        self.resources.get(resource)?.items.iter().find(|known| known.item == item)
+    }
+
+    /// Ownership is decided by the first intent: a later one adds only what was written. What another product intended came
+    /// before anything of ours; a package that was removed and is installed again is as if it was never removed.
+    fn intend(&mut self, resource: &str, told: &ItemTold, earlier: bool) {
+        self.order += 1;
+        let order = self.order;
+        let entry = self.entry(resource);
+        match entry.items.iter_mut().find(|known| known.item == told.item) {
+            Some(known) => {
+                known.wrote.extend(told.wrote.clone());
+                if earlier || matches!(known.undo, steps::Undo::PurgePackage { .. }) {
+                    known.undo = told.undo.clone();
+                }
+            }
+            None => entry.items.push(Item {
+                item: told.item.clone(),
+                undo: told.undo.clone(),
+                data: told.data,
+                wrote: told.wrote.iter().cloned().collect(),
+                order,
+            }),
+        }
+    }
+
+    /// All parts that are not taken back yet, last intended first, with the resource they are of.
+    pub fn to_undo(&self) -> Vec<(String, Item)> {
+        let mut items: Vec<(String, Item)> = self
+            .resources
+            .iter()
+            .flat_map(|(resource, entry)| entry.items.iter().map(|item| (resource.clone(), item.clone())))
+            .collect();
+        items.sort_by_key(|(_, item)| std::cmp::Reverse(item.order));
+        items
+    }
+
+    /// Is there something of `resource` to be taken back?
+    pub fn has_to_undo(&self, resource: &str) -> bool {
+        let entry = self.resources.get(resource);
+        entry.is_some_and(|entry| entry.items.iter().any(|item| item.undo != steps::Undo::Nothing))
+    }
+
+    /// Is `thing` claimed here, and what is wanted of it?
+    pub fn wants(&self, thing: &str) -> Option<(&str, &str)> {
+        self.resources.iter().find_map(|(resource, entry)| {
+            let claim = entry.claims.iter().find(|claim| claim.thing == thing)?;
+            Some((resource.as_str(), claim.wants.as_str()))
+        })
+    }
+}
+
+impl steps::Memory for State {
+    fn seen(&self, resource: &str) -> Option<&Value> {
+        self.resources.get(resource)?.seen.as_ref()
+    }
+
+    fn seen_of_all(&self, type_and_key: &str) -> Vec<&Value> {
+        let of_it = self.resources.iter().filter(|(id, _)| id.ends_with(type_and_key));
+        of_it.filter_map(|(_, entry)| entry.seen.as_ref()).collect()
+    }
+
+    fn begun(&self, resource: &str) -> bool {
+        self.resources.get(resource).is_some_and(|entry| entry.open)
+    }
+
+    fn intended(&self, thing: &str) -> bool {
+        self.resources
+            .values()
+            .any(|entry| !entry.items.is_empty() && entry.claims.iter().any(|claim| claim.thing == thing))
+    }
+}
+
+/// The package of `item` was removed: what is left to take back is what stays of it.
+fn removed(item: &mut Item) {
+    if let steps::Undo::RemovePackage { name } = &item.undo {
+        item.undo = steps::Undo::PurgePackage { name: name.clone() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steps::Undo;
+
+    fn intent(resource: &str, item: &str, undo: Undo, wrote: &str) -> Record {
+        Record::Intent {
+            resource: resource.into(),
+            claims: vec![ClaimTold { thing: "file:/x".into(), wants: wrote.into() }],
+            items: vec![ItemTold {
+                item: item.into(),
+                summary: String::new(),
+                undo,
+                data: false,
+                wrote: Some(wrote.into()),
+            }],
+        }
+    }
+
+    fn made() -> Undo {
+        Undo::RemoveFile { path: "/x".into() }
+    }
+
+    fn changed() -> Undo {
+        Undo::RestoreSymlink { path: "/x".into(), target: "/y".into() }
+    }
+
+    fn outcome(resource: &str) -> Record {
+        Record::Outcome { resource: resource.into(), result: Outcome::Changed }
+    }
+
+    #[test]
+    fn ownership_is_decided_by_the_first_intent() {
+        // The first attempt was killed after its intent, the second found the file half made and took it for somebody's.
+        let records = [intent("s/file:/x", "content", made(), "1"), intent("s/file:/x", "content", changed(), "2")];
+        let state = State::replay(&records).unwrap();
+        let entry = &state.resources["s/file:/x"];
+        assert_eq!(entry.ownership(), Ownership::Created);
+        assert_eq!(entry.items[0].undo, made());
+        assert_eq!(entry.items[0].wrote, ["1", "2"]);
+    }
+
+    #[test]
+    fn what_another_product_intended_came_first() {
+        let inherited = Record::Inherited {
+            from: "a".into(),
+            resource: "s/file:/x".into(),
+            items: vec![ItemTold {
+                item: "content".into(),
+                summary: String::new(),
+                undo: made(),
+                data: false,
+                wrote: None,
+            }],
+        };
+        let state = State::replay(&[intent("s/file:/x", "content", changed(), "1"), inherited]).unwrap();
+        assert_eq!(state.resources["s/file:/x"].items[0].undo, made());
+    }
+
+    #[test]
+    fn what_left_nothing_behind_is_nothing_to_take_back() {
+        let records = [
+            intent("s/login:x", "login", Undo::Nothing, "1"),
+            intent("s/file:/a", "content", made(), "1"),
+            Record::Found { resource: "s/file:/b".into(), claims: Vec::new() },
+        ];
+        let state = State::replay(&records).unwrap();
+        for (resource, expected) in [("s/login:x", false), ("s/file:/a", true), ("s/file:/b", false), ("gone", false)] {
+            assert_eq!(state.has_to_undo(resource), expected, "{resource}");
+        }
+    }
+
+    #[test]
+    fn undo_goes_backwards_and_forgets_what_is_gone() {
+        let records = [
+            intent("s/file:/a", "content", made(), "1"),
+            outcome("s/file:/a"),
+            intent("s/file:/b", "content", made(), "1"),
+            outcome("s/file:/b"),
+        ];
+        let mut state = State::replay(&records).unwrap();
+        let order: Vec<String> = state.to_undo().into_iter().map(|(resource, _)| resource).collect();
+        assert_eq!(order, ["s/file:/b", "s/file:/a"]);
+        let undone = |result| Record::Undone { resource: "s/file:/b".into(), item: "content".into(), result };
+        state.take(&undone(UndoOutcome::Kept)).unwrap();
+        assert_eq!(state.to_undo().len(), 2);
+        state.take(&undone(UndoOutcome::Done)).unwrap();
+        assert_eq!(state.to_undo().len(), 1);
+    }
+
+    #[test]
+    fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
+        let package = || Undo::RemovePackage { name: "x".into() };
+        let attempt = |action: &str| Record::Attempt {
+            run: action.into(),
+            attempt: 1,
+            action: action.into(),
+            surefoot: "0".into(),
+            boot_id: "b".into(),
+            blueprint: String::new(),
+            purge: false,
+        };
+        let id = "s/packages:all";
+        let undone = Record::Undone { resource: id.into(), item: "package x".into(), result: UndoOutcome::Removed };
+        let end = Record::End { result: "done".into(), in_place: 0, changed: 1 };
+        let mut state = State::replay(&[
+            attempt("install"),
+            intent(id, "package x", package(), "1"),
+            outcome(id),
+            end.clone(),
+            attempt("uninstall"),
+            undone,
+        ])
+        .unwrap();
+        assert!(state.wants("file:/x").is_some());
+        state.take(&end).unwrap();
+        assert_eq!(state.wants("file:/x"), None, "what is uninstalled is in nobody's way");
+        assert_eq!(state.resources[id].items[0].undo, Undo::PurgePackage { name: "x".into() });
+        assert_eq!(state.resources[id].ownership(), Ownership::Found);
+        state.take(&intent(id, "package x", package(), "1")).unwrap();
+        assert_eq!(state.resources[id].items[0].undo, package());
+        assert_eq!(state.resources[id].ownership(), Ownership::Created);
+    }
+
+    #[test]
+    fn contradictions_are_damage() {
+        for records in [
+            vec![outcome("s/file:/a")],
+            vec![intent("s/file:/a", "content", made(), "1"), outcome("s/file:/a"), outcome("s/file:/a")],
+            vec![Record::Undo { resource: "s/file:/a".into(), item: "content".into() }],
+            vec![Record::End { result: "done".into(), in_place: 0, changed: 0 }],
+        ] {
+            let error = State::replay(&records).unwrap_err();
+            assert_eq!(Fault::class_of(&error), Class::State, "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a_survivor_is_of_this_boot_only() {
+        let attempt = |attempt, boot: &str| Record::Attempt {
+            run: "r".into(),
+            attempt,
+            action: "install".into(),
+            surefoot: "0".into(),
+            boot_id: boot.into(),
+            blueprint: String::new(),
+            purge: false,
+        };
+        let child = Record::Child { pid: 7, start: 1 };
+        let state = State::replay(&[attempt(1, "b"), child.clone(), attempt(2, "b")]).unwrap();
+        assert_eq!(state.child, Some((7, 1)));
+        let state = State::replay(&[attempt(1, "b"), child, attempt(2, "c")]).unwrap();
+        assert_eq!(state.child, None);
+    }
+}

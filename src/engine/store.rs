@@ -1,0 +1,285 @@
+//! surefoot's own folders on the host: `/var/lib/surefoot/<product>/` and the key of the stored digests.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use distro::{Class, Fault, Host, failure::io_fault, files};
+
+use super::journal::{self, Content};
+use super::state::State;
+
+/// Where everything is kept.
+pub const ROOT: &str = "/var/lib/surefoot";
+/// Where run logs are kept.
+pub const LOGS: &str = "/var/log/surefoot";
+
+/// The folder of one product.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+    product: String,
+}
+
+/// What became of the machine that the state was made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// No state yet, or made here.
+    Same,
+    /// Made on another machine: this is a clone.
+    Other,
+}
+
+impl Store {
+    /// The store of `product`; touches nothing.
+    pub fn new(product: &str) -> Self {
+        Self { folder: Path::new(ROOT).join(product), product: product.to_owned() }
+    }
+
+    /// Names of all products that have a journal here.
+    pub fn products() -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(ROOT) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter(|entry| entry.path().join("journal").exists())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Name of the product.
+    pub fn product(&self) -> &str {
+        &self.product
+    }
+
+    /// Path of something in the product's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Path of the journal.
+    pub fn journal(&self) -> PathBuf {
+        self.path("journal")
+    }
+
+    /// Folder of the product's run logs.
+    pub fn logs(&self) -> PathBuf {
+        Path::new(LOGS).join(&self.product)
+    }
+
+    /// Is there a journal?
+    pub fn exists(&self) -> bool {
+        self.journal().exists()
+    }
+
+    /// Reads the journal and what it says.
+    ///
+    /// # Errors
+    /// Class `state`; class `permission` for others than root.
+    pub fn load(&self) -> Result<(Content, State)> {
+        let content = journal::read(&self.journal())?;
+        let state = State::replay(&content.records)?;
+        Ok((content, state))
+    }
+
+    /// Makes the folders.
+    ///
+    /// # Errors
+    /// Class `disk` or `permission`.
+    pub fn make(&self) -> Result<()> {
+        make_folder(&self.path("originals"))
+    }
+
+    /// Keeps `bytes` under `name`, 0600, replaced by rename. Durable only after [`Store::settle`]: a run begins with several
+    /// of these and one wait for the disk.
+    ///
+    /// # Errors
+    /// Class `disk` or `permission`.
+    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(name);
+        if let Some(folder) = path.parent() {
+            make_folder(folder)?;
+        }
+        keep(&path, bytes, false)
+    }
+
+    /// Waits until everything that was kept is on disk.
+    ///
+    /// # Errors
+    /// Class `disk`.
+    pub fn settle(&self) -> Result<()> {
+        let fail = |error: std::io::Error| io_fault(&error, "write", &self.folder);
+        let folder = std::fs::File::open(&self.folder).map_err(fail)?;
+        nix::unistd::syncfs(&folder).map_err(|errno| fail(errno.into()))?;
+        Ok(())
+    }
+
+    /// What is kept under `name`.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be read.
+    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        files::read(&self.path(name))
+    }
+
+    /// Saves an original under a name that is made of `at`, unique in this product, and gives that name.
+    ///
+    /// # Errors
+    /// Class `disk`.
+    pub fn save_original(&self, at: &str, bytes: &[u8]) -> Result<String> {
+        // The name tells a sysadmin what it is; the digest keeps two states of one file apart.
+        let readable: String =
+            at.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
+        let readable = &readable[readable.len().saturating_sub(100)..];
+        let mark = crc32fast::hash(&[at.as_bytes(), b"\0", bytes].concat());
+        let name = format!("{readable}.{mark:08x}");
+        keep(&self.path("originals").join(&name), bytes, true)?;
+        Ok(name)
+    }
+
+    /// Gives an original back.
+    ///
+    /// # Errors
+    /// Class `state`, where it is missing.
+    pub fn original(&self, name: &str) -> Result<Vec<u8>> {
+        self.kept(&format!("originals/{name}"))?.ok_or_else(|| {
+            Fault::new(Class::State, format!("original '{name}' is missing from {}", self.folder.display()))
+                .advice("restore the folder from a backup; or put the file right by hand and run again")
+                .into()
+        })
+    }
+
+    /// Was the state made on this machine?
+    ///
+    /// # Errors
+    /// Where the kept machine-id cannot be read.
+    pub fn machine(&self, host: &Host) -> Result<Machine> {
+        let kept = self.kept("machine-id")?;
+        let here = &host.facts.machine_id;
+        Ok(match kept.as_deref().map(String::from_utf8_lossy) {
+            Some(made) if !here.is_empty() && !made.trim().is_empty() && made.trim() != here => Machine::Other,
+            _ => Machine::Same,
+        })
+    }
+
+    /// Removes everything of the product: after a purge. The journal goes last, so that a kill in the middle leaves something
+    /// to resume.
+    ///
+    /// # Errors
+    /// Class `disk` or `permission`.
+    pub fn remove(&self) -> Result<()> {
+        // Others than root may be able to write to the folder above it.
+        files::remove_tree(&self.logs())?;
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name() != "journal" {
+                remove(&entry.path())?;
+            }
+        }
+        remove(&self.folder)?;
+        remove_shared()
+    }
+
+    /// Removes what a purge of the last product leaves when it is cut off after the journal, its last trace.
+    ///
+    /// # Errors
+    /// Class `disk` or `permission`.
+    pub fn remove_rest() -> Result<()> {
+        for entry in std::fs::read_dir(ROOT).into_iter().flatten().flatten() {
+            // The folder of a run that was never begun has secrets in it, and stays.
+            if entry.path().is_dir() {
+                files::remove_dir_if_empty(&entry.path())?;
+            }
+        }
+        let others = std::fs::read_dir(ROOT).into_iter().flatten().flatten();
+        if others.into_iter().any(|entry| entry.path().is_dir()) { Ok(()) } else { remove_shared() }
+    }
+}
+
+/// Removes what all products share, where there is none any more.
+fn remove_shared() -> Result<()> {
+    if Store::products().is_empty() {
+        remove(Path::new(ROOT))?;
+        remove(&Path::new(LOGS).join("failure.json"))?;
+    }
+    // Logs of other products may be there; then it stays.
+    files::remove_dir_if_empty(Path::new(LOGS)).map(drop)
+}
+
+/// Removes a file or folder of ours.
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_fault(&error, "remove", path).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Where the key of all digests that are stored on this host is kept.
+fn key_path() -> PathBuf {
+    Path::new(ROOT).join("key")
+}
+
+/// The key of all digests that are stored on this host. Where there is none, or we may not read it, a random one: it does for
+/// everything that is not stored, and is the host's once it is [kept](keep_key).
+///
+/// # Errors
+/// Where it cannot be read, or the random source fails.
+pub fn key(host: &Host) -> Result<Vec<u8>> {
+    if host.root
+        && let Some(key) = files::read(&key_path())?.filter(|key| key.len() >= 32)
+    {
+        return Ok(key);
+    }
+    let mut key = vec![0; 32];
+    random(&mut key)?;
+    Ok(key)
+}
+
+/// Makes `key` the host's, before anything that was digested with it is written down.
+///
+/// # Errors
+/// Class `disk` or `permission`.
+pub fn keep_key(key: &[u8]) -> Result<()> {
+    let path = key_path();
+    if files::read(&path)?.as_deref() == Some(key) {
+        return Ok(());
+    }
+    make_folder(Path::new(ROOT))?;
+    keep(&path, key, true)
+}
+
+/// Fills `bytes` from the kernel's random source.
+///
+/// # Errors
+/// Where that fails.
+pub fn random(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|error| anyhow::anyhow!("the kernel's random source fails: {error}"))
+}
+
+/// Makes a folder of ours, 0700 whatever the umask.
+fn make_folder(path: &Path) -> Result<()> {
+    let fail = |error: std::io::Error| io_fault(&error, "make", path);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+    Ok(())
+}
+
+/// Writes a file of ours by rename. No unprivileged user can reach the state's folders, so the care that `distro::files` takes with
+/// the host's files is not needed here.
+fn keep(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
+    let fail = |error: std::io::Error| io_fault(&error, "write", path);
+    let temporary = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    if durable {
+        file.sync_all().map_err(fail)?;
+    }
+    std::fs::rename(&temporary, path).map_err(fail)?;
+    if durable && let Some(folder) = path.parent() {
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
+    }
+    Ok(())
+}

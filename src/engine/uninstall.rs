@@ -1,0 +1,300 @@
+//! Takes changes back: all of a product's, or those of resources that its blueprint no longer names.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::{Context, Result};
+use distro::{Class, Fault, Look, dpkg};
+use steps::undo::{Undo, UndoCx, Undone};
+use steps::{Stage, resources};
+
+use super::event::What;
+use super::journal::{Journal, Record, UndoOutcome};
+use super::session::Session;
+use super::state::{Entry, Item, State};
+use super::store::Store;
+
+/// What came of it so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Parts taken back.
+    pub done: usize,
+    /// What stays on the host, and why.
+    pub kept: Vec<String>,
+}
+
+/// Takes back the parts of the resources that `of` names, last made first.
+///
+/// What another product of this host claims is handed over to it. Packages go in one transaction after everything that was
+/// configured; a unit that stays takes up what its configuration became. `taken` tells what was done, also where it fails.
+///
+/// # Errors
+/// The first failure. What was done is written down, and the next attempt goes on from there.
+pub fn take_back(
+    session: &mut Session<'_>,
+    of: &dyn Fn(&str) -> bool,
+    purge: bool,
+    others: &mut HashMap<String, State>,
+    taken: &mut Taken,
+) -> Result<()> {
+    let mut packages: Vec<(String, Item, String)> = Vec::new();
+    let mut reloads: BTreeSet<String> = BTreeSet::new();
+    let mut after: Vec<(String, Item)> = Vec::new();
+    let mut with_packages: Vec<(String, Item)> = Vec::new();
+    for (resource, item) in session.state.to_undo().into_iter().filter(|(resource, _)| of(resource)) {
+        session.check_stop()?;
+        enter(session, &resource);
+        if let Undo::PurgePackage { name } = &item.undo {
+            if !purge {
+                continue;
+            }
+            // Whoever installed it since owns it.
+            let left = Look::new(session.host).dpkg()?.package(name).is_some_and(dpkg::Package::is_only_configuration);
+            match left && claimant(session, of, &resource, &item, others).is_none() {
+                true => packages.push((resource, item.clone(), name.clone())),
+                false => finish(session, &resource, &item, Undone::Gone, taken)?,
+            }
+            continue;
+        }
+        if let Some((product, theirs)) = claimant(session, of, &resource, &item, others) {
+            if let Undo::UnitEnabled { unit, .. } | Undo::UnitRunning { unit, .. } | Undo::UnitReload { unit } =
+                &item.undo
+            {
+                reloads.insert(unit.clone());
+            }
+            hand_over(session, &resource, &item, &product, &theirs, others)?;
+            let by = if product == session.store.product() { &theirs } else { &product };
+            taken.kept.push(format!("{resource} ({}): {by} needs it", item.item));
+            continue;
+        }
+        match &item.undo {
+            Undo::RemovePackage { name } => packages.push((resource, item.clone(), name.clone())),
+            Undo::UnitReload { unit } => {
+                reloads.insert(unit.clone());
+                after.push((resource, item));
+            }
+            _ => match undo_one(session, &resource, &item, purge)? {
+                // Data that cannot be taken back now may go with the package that they are of.
+                Undone::Kept(_) if purge && item.data => with_packages.push((resource, item)),
+                undone => finish(session, &resource, &item, undone, taken)?,
+            },
+        }
+    }
+    reload(session, &reloads, &packages)?;
+    let take = |session: &mut Session<'_>, taken: &mut Taken, items: Vec<(String, Item)>| -> Result<()> {
+        for (resource, item) in items {
+            enter(session, &resource);
+            let undone = undo_one(session, &resource, &item, purge)?;
+            finish(session, &resource, &item, undone, taken)?;
+        }
+        Ok(())
+    };
+    take(session, taken, after)?;
+    remove_packages(session, packages, purge, others, taken)?;
+    take(session, taken, with_packages)?;
+    session.bus.enter(None, None, None);
+    forget(session, of)
+}
+
+fn enter(session: &Session<'_>, resource: &str) {
+    let step = resource.split('/').next();
+    session.bus.enter(Some(Stage::Configure), step, Some(resource));
+}
+
+fn undo_one(session: &mut Session<'_>, resource: &str, item: &Item, purge: bool) -> Result<Undone> {
+    session.record(Record::Undo { resource: resource.to_owned(), item: item.item.clone() })?;
+    let look = Look::new(session.host);
+    let original = |name: &str| session.store.original(name);
+    let cx = UndoCx {
+        host: session.host,
+        look: &look,
+        key: &session.key,
+        wrote: &item.wrote,
+        original: &original,
+        purge_data: purge && item.data,
+        purge,
+    };
+    if item.data && !purge {
+        return Ok(Undone::Kept("it holds data; --purge removes it".to_owned()));
+    }
+    steps::undo::undo(&cx, &item.undo).with_context(|| format!("taking back {resource} ({})", item.item))
+}
+
+fn finish(session: &mut Session<'_>, resource: &str, item: &Item, undone: Undone, taken: &mut Taken) -> Result<()> {
+    let result = match &undone {
+        Undone::Done(_) => UndoOutcome::Done,
+        Undone::Removed(_) => UndoOutcome::Removed,
+        Undone::Gone => UndoOutcome::Gone,
+        Undone::Kept(_) => UndoOutcome::Kept,
+    };
+    session.record(Record::Undone { resource: resource.to_owned(), item: item.item.clone(), result })?;
+    match undone {
+        Undone::Done(summary) | Undone::Removed(summary) => {
+            taken.done += 1;
+            session.bus.say(What::ResourceUndone { summary });
+        }
+        Undone::Gone => {}
+        Undone::Kept(why) => {
+            taken.kept.push(format!("{resource} ({}): {why}", item.item));
+            session.bus.say(What::ResourceKept { why });
+        }
+    }
+    Ok(())
+}
+
+/// Names of the things that a part is about, as claims name them.
+fn things(session: &Session<'_>, resource: &str, item: &Item) -> Vec<String> {
+    let claims = session.state.resources.get(resource).into_iter().flat_map(|entry| &entry.claims);
+    let claims = claims.map(|claim| claim.thing.clone());
+    match &item.undo {
+        Undo::RemovePackage { name } | Undo::PurgePackage { name } => vec![format!("package:{name}")],
+        // The file around a key is claimed by all whose keys are in it.
+        Undo::RestoreKey { .. } => claims.filter(|thing| thing.starts_with("key:")).collect(),
+        _ => claims.collect(),
+    }
+}
+
+/// Who else claims what the part is about: a resource of this product that is not of those taken back, or one of another product.
+fn claimant(
+    session: &Session<'_>,
+    of: &dyn Fn(&str) -> bool,
+    resource: &str,
+    item: &Item,
+    others: &HashMap<String, State>,
+) -> Option<(String, String)> {
+    let things = things(session, resource, item);
+    let claims_it = |entry: &Entry| entry.claims.iter().any(|claim| things.contains(&claim.thing));
+    let staying = session.state.resources.iter().filter(|(id, entry)| !of(id) && claims_it(entry));
+    if let Some(id) = staying.map(|(id, _)| id).min() {
+        return Some((session.store.product().to_owned(), id.clone()));
+    }
+    let mut names: Vec<&String> = others.keys().collect();
+    names.sort();
+    names.into_iter().find_map(|product| {
+        let theirs = things.iter().find_map(|thing| others[product].wants(thing))?;
+        Some((product.clone(), theirs.0.to_owned()))
+    })
+}
+
+/// Gives a part to another resource. That of another product is told first: a kill in between gives it twice, which is once.
+fn hand_over(
+    session: &mut Session<'_>,
+    resource: &str,
+    item: &Item,
+    product: &str,
+    theirs: &str,
+    others: &mut HashMap<String, State>,
+) -> Result<()> {
+    let undone = Record::Undone { resource: resource.to_owned(), item: item.item.clone(), result: UndoOutcome::Handed };
+    let inherited = Record::Inherited {
+        from: session.store.product().to_owned(),
+        resource: theirs.to_owned(),
+        items: vec![super::journal::ItemTold {
+            item: item.item.clone(),
+            summary: format!("made by {}", session.store.product()),
+            undo: item.undo.clone(),
+            data: item.data,
+            wrote: item.wrote.last().cloned(),
+        }],
+    };
+    if product == session.store.product() {
+        session.record_all(vec![inherited, undone])?;
+        session.bus.say(What::ResourceKept { why: format!("{theirs} needs it") });
+        return Ok(());
+    }
+    let store = Store::new(product);
+    if let Undo::RestoreFile { original: name, .. } | Undo::RestoreKey { original: Some(name), .. } = &item.undo {
+        store.keep(&format!("originals/{name}"), &session.store.original(name)?)?;
+        store.settle()?;
+    }
+    let (content, _) = store.load()?;
+    Journal::open(&store.journal(), product, &content)?.write(inherited.clone())?;
+    if let Some(state) = others.get_mut(product) {
+        state.take(&inherited).map_err(|why| anyhow::anyhow!("product '{product}': {why}"))?;
+    }
+    session.record(undone)?;
+    session.bus.say(What::ResourceKept { why: format!("{product} needs it, and owns it from now on") });
+    Ok(())
+}
+
+/// Lets the units that stay take up what their configuration became.
+fn reload(session: &Session<'_>, units: &BTreeSet<String>, going: &[(String, Item, String)]) -> Result<()> {
+    let look = Look::new(session.host);
+    let units: Vec<String> = units.iter().cloned().collect();
+    look.units(&units)?;
+    for unit in &units {
+        let name = unit.trim_end_matches(".service");
+        if going.iter().any(|(_, _, package)| package == name) || !look.unit(unit)?.active {
+            continue;
+        }
+        // The user's own configuration may be broken without our part in it: that is told, and does not stop the removal.
+        if let Err(error) = resources::service::take_up(session.host, unit) {
+            session.bus.warn(format!("{unit} did not take up its configuration: {error:#}"));
+        }
+    }
+    Ok(())
+}
+
+fn remove_packages(
+    session: &mut Session<'_>,
+    packages: Vec<(String, Item, String)>,
+    purge: bool,
+    others: &mut HashMap<String, State>,
+    taken: &mut Taken,
+) -> Result<()> {
+    let Some((first, _, _)) = packages.first() else { return Ok(()) };
+    let first = first.clone();
+    session.check_stop()?;
+    session.bus.enter(Some(Stage::Packages), first.split('/').next(), Some(&first));
+    let undo = |(resource, item, _): &(String, Item, String)| Record::Undo {
+        resource: resource.clone(),
+        item: item.item.clone(),
+    };
+    session.record_all(packages.iter().map(undo).collect())?;
+    let names: Vec<String> = packages.iter().map(|(_, _, name)| name.clone()).collect();
+    let look = Look::new(session.host);
+    let outcomes = session.with_cx(&look, &first, |cx| resources::packages::undo_packages(cx, &names, purge))?;
+    for (resource, item, name) in packages {
+        let outcome = outcomes.iter().find(|(package, _)| *package == name).map(|(_, undone)| undone.clone());
+        let Some(undone) = outcome else {
+            return Err(Fault::new(Class::Verify, format!("package '{name}' is still there after its removal"))
+                .advice("look at what apt said in the run log, mend it and run uninstall again")
+                .into());
+        };
+        enter(session, &resource);
+        // A dependency that somebody else's package needs belongs to a product that has such a package here, if there is one.
+        if matches!(undone, Undone::Kept(_))
+            && let Some((product, theirs)) = package_owner(others)
+        {
+            hand_over(session, &resource, &item, &product, &theirs, others)?;
+            continue;
+        }
+        finish(session, &resource, &item, undone, taken)?;
+    }
+    Ok(())
+}
+
+/// A product with packages, and its first resource that claims one.
+fn package_owner(others: &HashMap<String, State>) -> Option<(String, String)> {
+    let mut found: Vec<(String, String)> = others
+        .iter()
+        .flat_map(|(product, state)| state.resources.iter().map(move |(id, entry)| (product, id, entry)))
+        .filter(|(_, _, entry)| entry.claims.iter().any(|claim| claim.thing.starts_with("package:")))
+        .map(|(product, id, _)| (product.clone(), id.clone()))
+        .collect();
+    found.sort();
+    found.into_iter().next()
+}
+
+/// Resources with nothing left of ours are no longer of this product.
+fn forget(session: &mut Session<'_>, of: &dyn Fn(&str) -> bool) -> Result<()> {
+    let mut gone: Vec<String> = session
+        .state
+        .resources
+        .iter()
+        .filter(|(id, entry)| of(id) && entry.items.is_empty())
+        .map(|(id, _)| id.clone())
+        .collect();
+    gone.sort();
+    let records = gone.into_iter().map(|resource| Record::Forgotten { resource }).collect();
+    session.record_all(records)
+}

@@ -1,0 +1,366 @@
+//! What on the network has to be reached: which hosts these are, and whether they are reached by the way that everything will go.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use distro::net::outside::{self, Answer, Unreached};
+use distro::net::split_url;
+use distro::{Class, Fault, Host, apt};
+use serde::Serialize;
+use steps::Endpoint;
+
+use super::{Check, clock};
+
+/// How long one address may take.
+const LIMIT: Duration = Duration::from_secs(8);
+/// How long is waited before an address that failed in a passing way is asked once more.
+const AGAIN: Duration = Duration::from_millis(500);
+/// By how much the clock may be wrong: a certificate or an index that was made this moment is not valid yet for a slow clock.
+const CLOCK: Duration = Duration::from_secs(300);
+
+/// Something that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What, and why.
+    pub endpoint: Endpoint,
+    /// Does the blueprint name it, rather than the host's own configuration of its package manager?
+    pub ours: bool,
+}
+
+/// What came of asking.
+type Asked<'a> = (&'a Wanted, Result<Answer, Unreached>);
+
+/// A host that is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reached {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `http` or `https`.
+    pub protocol: String,
+    /// What for.
+    pub purposes: Vec<String>,
+    /// `direct`, or the proxy that it goes by.
+    pub by: String,
+}
+
+/// What the host's own package manager asks for besides the repositories of the blueprint, as soon as packages are needed:
+/// everything that its sources name.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn of_package_manager(ours: &[Endpoint]) -> Result<Vec<Wanted>> {
+    let entries = apt::entries(Path::new("/etc/apt"))?.into_iter().map(|entry| {
+        // A list of mirrors (apt-transport-mirror(1)) leads to hosts that nobody knows before.
+        let list = entry.uri.strip_prefix("mirror").map(|rest| rest.trim_start_matches('+'));
+        let purpose = match list {
+            Some(_) => {
+                "list of mirrors: it leads to hosts that are not known before; name one mirror instead".to_owned()
+            }
+            None => format!("packages of this host ({})", entry.file.display()),
+        };
+        let url = match list {
+            Some(rest) => rest.strip_prefix("://").map_or(rest.to_owned(), |rest| format!("http://{rest}")),
+            None => apt::release_url(&entry.uri, &entry.suite),
+        };
+        Endpoint { url, purpose }
+    });
+    let others = entries.filter(|one| !ours.iter().any(|our| our.url == one.url));
+    Ok(others.map(|endpoint| Wanted { endpoint, ours: false }).collect())
+}
+
+/// The hosts of `wanted`, each once for a port.
+pub fn hosts(host: &Host, wanted: &[Wanted]) -> Vec<Reached> {
+    let network = host.runner.network();
+    let mut reached: Vec<Reached> = Vec::new();
+    for Wanted { endpoint, .. } in wanted {
+        // What is no URL of these kinds (`file:`, `cdrom:`) is not on the network.
+        let Ok((name, port)) = split_url(&endpoint.url) else { continue };
+        let protocol = endpoint.url.split(':').next().unwrap_or_default().to_owned();
+        let name = name.trim_matches(['[', ']']).to_owned();
+        match reached.iter_mut().find(|known| known.host == name && known.port == port && known.protocol == protocol) {
+            Some(known) if known.purposes.contains(&endpoint.purpose) => {}
+            Some(known) => known.purposes.push(endpoint.purpose.clone()),
+            None => {
+                let by = network.proxy_for(&protocol, &name).map_or("direct".to_owned(), ToString::to_string);
+                reached.push(Reached { host: name, port, protocol, purposes: vec![endpoint.purpose.clone()], by });
+            }
+        }
+    }
+    reached
+}
+
+/// Asks for everything that is `wanted`, side by side, and says of each host how it went.
+///
+/// # Errors
+/// None that a network could cause.
+pub(super) fn checks(host: &Host, wanted: &[Wanted], now: SystemTime) -> Result<Vec<Check>> {
+    let wanted: Vec<&Wanted> = wanted.iter().filter(|one| split_url(&one.endpoint.url).is_ok()).collect();
+    if !host.runner.network().has_proxy()
+        && let Some(file) = apt_has_a_proxy(Path::new("/etc/apt"))
+    {
+        let measured = format!("not tried: apt has a proxy of its own in {file}");
+        let advice = "give that proxy with --proxy, so that it is checked and used by everything";
+        return Ok(vec![Check::new("endpoints", Class::Proxy, measured, "reachable").warning(advice)]);
+    }
+    let roots = outside::roots(&host.runner.network());
+    let ask = |one: &Wanted| -> Result<Answer, Unreached> {
+        let url = &one.endpoint.url;
+        let get = || readable(outside::get(&host.runner, &roots, url, LIMIT));
+        let first = match get() {
+            Err(unreached) if unreached.passing => {
+                distro::patience::pause(AGAIN);
+                get()
+            }
+            other => other,
+        };
+        match (first, url.strip_suffix("InRelease")) {
+            // Old repositories have their signature apart.
+            (Err(unreached), Some(folder)) if unreached.fault.class == Class::Repository => {
+                let other = readable(outside::get(&host.runner, &roots, &format!("{folder}Release"), LIMIT));
+                other.map_err(|_| unreached)
+            }
+            (first, _) => first,
+        }
+    };
+    let answers: Vec<Result<Answer, Unreached>> = std::thread::scope(|scope| {
+        let asking: Vec<_> = wanted.iter().map(|one| scope.spawn(|| ask(one))).collect();
+        let died = || Unreached::lasting(Fault::new(Class::Internal, "a check died"));
+        asking.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(died()))).collect()
+    });
+    let asked: Vec<Asked<'_>> = wanted.into_iter().zip(answers).collect();
+    Ok(judge(&asked, now))
+}
+
+/// A check for each host, and one for the clock.
+fn judge(asked: &[Asked<'_>], now: SystemTime) -> Vec<Check> {
+    let mut by_host: BTreeMap<String, Vec<&Asked<'_>>> = BTreeMap::new();
+    for one in asked {
+        by_host.entry(name(&one.0.endpoint.url)).or_default().push(one);
+    }
+    // The host's own repositories are many, and one of somebody else's that fails harms nobody.
+    let own = |one: &&Asked<'_>| !one.0.ours;
+    let some_work = asked.iter().filter(own).any(|one| one.1.is_ok());
+    let mut checks = Vec::new();
+    for (name, asked) in by_host {
+        let failed = asked.iter().filter(|one| one.1.is_err());
+        let worst = failed.max_by_key(|one| one.0.ours);
+        checks.push(match worst {
+            None => {
+                let mut sent: Vec<String> = asked
+                    .iter()
+                    .filter_map(|one| one.1.as_ref().ok())
+                    .flat_map(|answer| &answer.sent_to)
+                    .map(|url| self::name(url))
+                    .collect();
+                sent.sort();
+                sent.dedup();
+                let sent = if sent.is_empty() { String::new() } else { format!(", sent on to {}", sent.join(", ")) };
+                Check::new(&name, Class::Http, format!("answers{sent}"), "reachable")
+            }
+            Some((of, Err(unreached))) => {
+                let Unreached { fault, passing } = unreached;
+                let required = format!("reachable: {}", of.endpoint.purpose);
+                let check = Check::new(&name, fault.class, &fault.message, required);
+                let check = Check { evidence: fault.evidence.clone(), ..check };
+                let login = fault.class != Class::Login && fault.evidence.iter().any(|line| line.contains(" 401 "));
+                // apt has logins of its own (apt_auth.conf(5)).
+                if !login && (of.ours || !some_work) {
+                    let again = if *passing { "; asked twice" } else { "" };
+                    Check { measured: format!("{}{again}", fault.message), ..check }.error(fault.advice.clone())
+                } else {
+                    check.warning(fault.advice.clone())
+                }
+            }
+            Some((_, Ok(_))) => continue,
+        });
+    }
+    checks.extend(names_check(asked));
+    checks.extend(clock_check(asked, now));
+    checks
+}
+
+/// Whether the names are known that this host looks up itself: the proxy's, and those of what is reached directly. Each that is not
+/// makes its endpoint an error, so that this one only says what they have in common.
+fn names_check(asked: &[Asked<'_>]) -> Option<Check> {
+    let unknown = |fault: &Fault| fault.class == Class::Dns || fault.message.starts_with("the name of proxy");
+    let failed: Vec<&Fault> = asked
+        .iter()
+        .filter_map(|one| Some(one.1.as_ref().err()?.fault.as_ref()))
+        .filter(|fault| unknown(fault))
+        .collect();
+    let check = |measured: &str| {
+        Check::new("DNS", Class::Dns, measured, "every name that this host looks up itself has an address")
+    };
+    match failed.first() {
+        None if asked.is_empty() => None,
+        None => Some(check("every name that was looked up has one")),
+        Some(first) => {
+            let check = check(&first.message).warning(first.advice.clone());
+            Some(Check { evidence: first.evidence.clone(), ..check })
+        }
+    }
+}
+
+/// Name of the check of a URL's host.
+fn name(url: &str) -> String {
+    let Ok((host, port)) = split_url(url) else { return "endpoint".into() };
+    let usual = if url.starts_with("https:") { 443 } else { 80 };
+    if port == usual { format!("endpoint {host}") } else { format!("endpoint {host}:{port}") }
+}
+
+/// The index of a repository, not a page that somebody put in its place.
+fn readable(answer: Result<Answer, Unreached>) -> Result<Answer, Unreached> {
+    let answer = answer?;
+    let text = String::from_utf8_lossy(&answer.body);
+    let index = ["-----BEGIN PGP SIGNED MESSAGE-----", "\nSuite: ", "\nCodename: ", "\nDate: "];
+    if !answer.url.ends_with("Release") || index.iter().any(|mark| text.contains(mark)) {
+        return Ok(answer);
+    }
+    let message = format!("{} answers with a page that is no index of a repository", answer.url);
+    let fault = Fault::new(Class::Repository, message)
+        .evidence([format!("it says: {}", outside::page(&answer.body))])
+        .advice("a sign-in page or a proxy answers in its place: sign in, or have that address allowed");
+    Err(Unreached::lasting(fault))
+}
+
+/// This host's clock against those of the servers.
+fn clock_check(asked: &[Asked<'_>], now: SystemTime) -> Option<Check> {
+    let dates = asked.iter().filter_map(|(_, answer)| {
+        let date = answer.as_ref().ok()?.headers.iter().find(|header| header.0 == "date")?;
+        clock::of_header(&date.1)
+    });
+    let mut dates: Vec<SystemTime> = dates.collect();
+    dates.sort();
+    let there = *dates.get(dates.len() / 2)?;
+    let off = now.duration_since(there).or_else(|_| there.duration_since(now)).unwrap_or_default();
+    let measured = format!("{}, {} s from that of the servers", clock::shown(now), off.as_secs());
+    let check = Check::new("clock of the network", Class::Host, measured, format!("at most {} s", CLOCK.as_secs()));
+    if off <= CLOCK {
+        return Some(check);
+    }
+    Some(check.warning(format!(
+        "set the clock: the servers say {} (`timedatectl set-ntp true`, or `date -s`)",
+        clock::shown(there)
+    )))
+}
+
+/// The file in which apt is told a proxy, if there is one.
+fn apt_has_a_proxy(folder: &Path) -> Option<String> {
+    let parts = std::fs::read_dir(folder.join("apt.conf.d")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = parts.chain([folder.join("apt.conf")]).collect();
+    files.sort();
+    let says = |text: &str| {
+        let code = text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or(line))
+            .filter(|line| !line.trim_start().starts_with('#'));
+        code.into_iter().any(|line| {
+            let line = line.to_ascii_lowercase();
+            line.contains("proxy") && !line.contains("direct")
+        })
+    };
+    files
+        .into_iter()
+        .find(|path| std::fs::read_to_string(path).is_ok_and(|text| says(&text)))
+        .map(|path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    fn wanted(url: &str, ours: bool) -> Wanted {
+        Wanted { endpoint: Endpoint { url: url.into(), purpose: "p".into() }, ours }
+    }
+
+    fn answer(url: &str, body: &str) -> Result<Answer, Unreached> {
+        let headers = vec![("date".to_owned(), "Fri, 01 May 2026 00:00:00 GMT".to_owned())];
+        Ok(Answer { url: url.into(), sent_to: Vec::new(), headers, body: body.into() })
+    }
+
+    fn failure(class: Class, passing: bool) -> Result<Answer, Unreached> {
+        let fault = Box::new(Fault::new(class, "bad").evidence(["line"]).advice("mend"));
+        Err(Unreached { fault, passing })
+    }
+
+    #[test]
+    fn somebody_elses_repository_is_a_warning_as_long_as_another_works() {
+        let (a, b, c) = (wanted("http://a/x", false), wanted("https://b:8443/x", false), wanted("http://c/x", true));
+        let levels = |asked: &[Asked<'_>]| -> Vec<(String, Level, Class)> {
+            judge(asked, clock::built()).into_iter().map(|check| (check.name, check.level, check.class)).collect()
+        };
+        let ok = || answer("http://a/x", "");
+        let bad = || failure(Class::Tls, true);
+        let row = |name: &str, level, class| (name.to_owned(), level, class);
+        let clock = row("clock of the network", Level::Ok, Class::Host);
+        let names = || row("DNS", Level::Ok, Class::Dns);
+        assert_eq!(
+            levels(&[(&a, ok()), (&b, bad()), (&c, bad())]),
+            [
+                row("endpoint a", Level::Ok, Class::Http),
+                row("endpoint b:8443", Level::Warning, Class::Tls),
+                row("endpoint c", Level::Error, Class::Tls),
+                names(),
+                clock
+            ]
+        );
+        assert_eq!(
+            levels(&[(&a, bad()), (&b, bad())]),
+            [row("endpoint a", Level::Error, Class::Tls), row("endpoint b:8443", Level::Error, Class::Tls), names()]
+        );
+        let unknown = levels(&[(&a, failure(Class::Dns, false)), (&c, ok())]);
+        assert!(unknown.contains(&row("DNS", Level::Warning, Class::Dns)), "{unknown:?}");
+        let checks = judge(&[(&c, bad())], clock::built());
+        assert_eq!((checks[0].measured.as_str(), checks[0].evidence.len()), ("bad; asked twice", 1));
+    }
+
+    #[test]
+    fn a_page_in_place_of_an_index_is_seen() {
+        let url = "http://a/dists/x/InRelease";
+        assert!(readable(answer(url, "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n")).is_ok());
+        assert!(readable(answer("http://a/dists/x/Release", "Origin: x\nSuite: y\n")).is_ok());
+        let page = readable(answer(url, "<html><title>Sign in</title>")).unwrap_err();
+        assert_eq!(page.fault.class, Class::Repository);
+        assert_eq!(page.fault.evidence, ["it says: Sign in"]);
+        assert!(readable(answer("http://a/mirrors.txt", "http://b/")).is_ok());
+    }
+
+    #[test]
+    fn the_clock_is_compared_with_that_of_the_servers() {
+        let a = wanted("http://a/x", false);
+        let at = clock::built();
+        for (now, level) in [
+            (at, Level::Ok),
+            (at + Duration::from_secs(290), Level::Ok),
+            (at + Duration::from_secs(310), Level::Warning),
+            (at - Duration::from_secs(310), Level::Warning),
+        ] {
+            let date = (&a, answer("http://a/x", ""));
+            assert_eq!(clock_check(&[date], now).unwrap().level, level);
+        }
+        assert!(clock_check(&[(&a, failure(Class::Http, false))], at).is_none());
+    }
+
+    #[test]
+    fn a_proxy_that_apt_has_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = folder.path().join("apt.conf.d");
+        std::fs::create_dir(&parts).unwrap();
+        for (text, there) in [
+            ("Acquire::http::Proxy \"http://p:1\";", true),
+            ("Acquire { http { Proxy \"http://p:1\"; } }", true),
+            ("// Acquire::http::Proxy \"http://p:1\";", false),
+            ("# Acquire::http::Proxy;\nx \"y\"; // Proxy", false),
+            ("Acquire::http::Proxy \"DIRECT\";", false),
+        ] {
+            std::fs::write(parts.join("10x"), text).unwrap();
+            let found = apt_has_a_proxy(folder.path()).is_some();
+            assert_eq!(found, there, "{text}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a plan still has to do, as far as the host has to be fit for it.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::Result;
+use distro::facts::PackageManager;
+use distro::{Host, Look, locks};
+use steps::{Endpoint, Port, Probe, Resource};
+
+use super::endpoints::{self, Wanted};
+use super::{Check, Requires, Todo, checks};
+
+impl From<&crate::blueprint::Requires> for Requires {
+    fn from(requires: &crate::blueprint::Requires) -> Self {
+        Self {
+            memory: requires.memory.map(|size| size.0),
+            cpus: requires.cpus.map(|cpus| usize::try_from(cpus).unwrap_or(usize::MAX)),
+            disk: requires.disk.iter().map(|(folder, size)| (folder.clone(), size.0)).collect(),
+            os: requires.os.clone(),
+            avx: requires.avx,
+        }
+    }
+}
+
+/// Looks at everything that the resources of a plan need that are not in place. `state` is the folder where surefoot keeps what it
+/// did; `now` says that the changes are made right away, for which root is needed; `fresh`, that this product was never begun here.
+///
+/// # Errors
+/// Where something could not be looked at; a host that is not fit is told by the checks.
+pub fn for_plan<'r>(
+    host: &Host,
+    requires: &Requires,
+    resources: impl IntoIterator<Item = (&'r dyn Resource, &'r Probe)>,
+    state: &Path,
+    now: bool,
+    fresh: bool,
+) -> Result<Vec<Check>> {
+    let (mut ports, mut changes, mut packages): (Vec<Port>, bool, bool) = (Vec::new(), false, false);
+    let (mut named, mut units): (Vec<Endpoint>, Vec<String>) = (Vec::new(), Vec::new());
+    for (resource, probe) in resources {
+        named.extend(resource.endpoints());
+        // A service that runs as wanted holds its ports.
+        if matches!(probe, Probe::InPlace(_)) {
+            continue;
+        }
+        changes = true;
+        if fresh {
+            units.extend(resource.units());
+        }
+        packages |= resource.packages().is_some();
+        for port in resource.ports() {
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+    }
+    units.sort();
+    units.dedup();
+    let look = Look::new(host);
+    let (mut unfinished, mut held) = (Vec::new(), Vec::new());
+    if packages && host.facts.package_manager == Some(PackageManager::Apt) {
+        unfinished = look.dpkg()?.unfinished();
+        held = locked(host.root)?;
+    }
+    let todo = Todo {
+        requires,
+        ports: &ports,
+        units: &units,
+        changes,
+        packages,
+        now,
+        state,
+        unfinished: &unfinished,
+        locks: &held,
+    };
+    let mut checks = checks(&look, &todo)?;
+    if packages && host.facts.package_manager == Some(PackageManager::Apt) {
+        // Its whole index is fetched, whichever repository a package comes from.
+        let mut wanted = endpoints::of_package_manager(&named)?;
+        wanted.extend(named.into_iter().map(|endpoint| Wanted { endpoint, ours: true }));
+        checks.extend(endpoints::checks(host, &wanted, SystemTime::now())?);
+    }
+    Ok(checks)
+}
+
+/// Locks of the package manager that somebody holds. Only root may ask.
+fn locked(root: bool) -> Result<Vec<(String, String)>> {
+    let mut held = Vec::new();
+    for path in locks::TRANSACTION.iter().chain(&locks::INDEX).filter(|_| root) {
+        if let Some(holder) = locks::holder(Path::new(path))? {
+            held.push(((*path).to_owned(), holder.to_string()));
+        }
+    }
+    Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use distro::{Facts, Runner};
+    use steps::Stage;
+    use steps::resources::wait::{Wait, What};
+
+    use super::*;
+
+    #[test]
+    fn what_is_in_place_asks_nothing_of_the_host() {
+        let facts = Facts::gather(Path::new("/")).unwrap();
+        let host = Host { facts, runner: Runner::quiet(), root: false };
+        let what = What::Socket { path: "/nonexistent/socket".into() };
+        let wait = Wait { what, limit: Duration::ZERO, stage: Stage::Configure };
+        let requires = Requires { memory: Some(u64::MAX), ..Requires::default() };
+        let state = Path::new("/var/lib/surefoot/demo");
+        let names = |probe: &Probe| -> Vec<String> {
+            let resources = [(&wait as &dyn Resource, probe)];
+            let checks = for_plan(&host, &requires, resources, state, false, true).unwrap();
+            checks.into_iter().map(|check| check.name).collect()
+        };
+        assert_eq!(names(&Probe::InPlace(serde_json::Value::Null)), ["system", "root", "clock"]);
+        let open = names(&Probe::Pending("later".into()));
+        assert!(open.contains(&"memory".into()) && !open.contains(&"packages".into()), "{open:?}");
+    }
+}
