@@ -1,0 +1,426 @@
+//! RabbitMQ and PostgreSQL: never open, never with their defaults, mended where they drift, and left alone where they were found.
+
+use anyhow::{Context, Result, ensure};
+use lab::{Digest, Host, Snapshot, Suite, Watch, place, run::ensure_said, snapshot};
+use std::time::{Duration, Instant};
+
+/// A secret of the product, on the host.
+fn secret(host: &Host, name: &str) -> Result<String> {
+    let found =
+        host.sh(&format!("sed -n 's/.*\"{name}\": *\"\\([^\"]*\\)\".*/\\1/p' /var/lib/surefoot/backing/secrets.json"))?;
+    ensure!(found.trim().len() == 24, "{name} is '{found}'");
+    Ok(found.trim().to_owned())
+}
+
+/// Clients of other authors, and the product, installed while somebody watched that nothing was ever open.
+fn installed(suite: Suite) -> Result<Snapshot> {
+    let key = format!(
+        "{} {}",
+        snapshot::key_of(&place::surefoot()?)?,
+        include_str!("../data/blueprints/backing/blueprint.toml")
+    );
+    Snapshot::cached(&format!("backing-{suite}"), &key, || {
+        let host = Host::boot(suite)?;
+        host.install_binary()?;
+        host.sh("apt-get update -q && apt-get install -q --yes --no-install-recommends amqp-tools")?;
+        let at = host.install_blueprint("backing")?;
+        let watch = Watch::start(&host)?;
+        let told = host.install(&at)?;
+        ensure!(told.changed > 0 && told.restarted == 0, "{told:?}");
+        let seen = watch.end(&host)?;
+        seen.never_open(&[5432, 5672, 15672], &[])?;
+        for port in [5672, 15672, 25672, 4369, 5432] {
+            ensure!(seen.listeners.contains(&("127.0.0.1".to_owned(), port)), "nobody saw {port}: {seen:?}");
+        }
+        Ok(host)
+    })
+}
+
+/// Logs in over AMQP, as somebody else's client.
+fn amqp(user: &str, password: &str, vhost: &str) -> String {
+    format!(
+        "amqp-declare-queue --server=127.0.0.1 --username={user} --password='{password}' --vhost='{vhost}' -q proof -d"
+    )
+}
+
+fn sql(password: &str, query: &str) -> String {
+    format!("PGPASSWORD='{password}' psql -h 127.0.0.1 -U shop -XAtc \"{query}\" shop")
+}
+
+fn fails(host: &Host, script: &str) -> Result<()> {
+    let output = host.exec(["sh", "-c", script])?;
+    ensure!(!output.success(), "`{script}` was let in:\n{}", output.stdout);
+    Ok(())
+}
+
+fn started_once(suite: Suite) -> Result<()> {
+    let host = installed(suite)?.host().boot()?;
+    // Each was started once, on the host's first boot.
+    for (unit, name) in
+        [("rabbitmq-server", "RabbitMQ"), ("postgresql@*", "PostgreSQL Cluster"), ("epmd.socket", "Erlang")]
+    {
+        let journal = format!("journalctl --boot -1 -o cat -u '{unit}' | grep -Ec '^(Started|Listening on) .*{name}'");
+        assert_eq!(host.sh(&journal)?.trim(), "1", "{unit}");
+    }
+    comes_up_meanwhile(&host)
+}
+
+/// RabbitMQ takes its time to start; what comes after it was brought meanwhile.
+fn comes_up_meanwhile(host: &Host) -> Result<()> {
+    let log = host.sh("cat /var/log/surefoot/backing/*.jsonl")?;
+    let at = |kind: &str, resource: &str| {
+        let is =
+            |line: &str| line.contains(&format!(r#""type":"{kind}""#)) && line.contains(&format!(r#"{resource}""#));
+        log.lines().position(is).with_context(|| format!("no {kind} of {resource} in the run log"))
+    };
+    let broker = "/service:rabbitmq-server.service";
+    let others = log.lines().find(|line| line.contains("service:postgresql@")).context("no cluster in the run log")?;
+    let cluster =
+        others.split(r#""resource":""#).nth(1).and_then(|rest| rest.split('"').next()).context("no resource")?;
+    let (began, ended) = (at("resource_changing", broker)?, at("resource_changed", broker)?);
+    let launched = at("resource_changing", cluster)?;
+    ensure!(began < launched && launched < ended, "{began} {launched} {ended}");
+    Ok(())
+}
+
+fn logins(host: &Host) -> Result<()> {
+    let (broker, database) = (secret(host, "rabbitmq_password")?, secret(host, "postgresql_password")?);
+    host.sh(&amqp("admin", &broker, "/"))?;
+    host.sh(&amqp("shop", &format!("{broker}2"), "shop"))?;
+    fails(host, &amqp("shop", &format!("{broker}2"), "/"))?;
+    fails(host, &amqp("admin", "wrong", "/"))?;
+    fails(host, &amqp("guest", "guest", "/"))?;
+    let seen = host.sh(&sql(&database, "select current_user, count(*) from pg_extension where extname = 'pg_trgm'"))?;
+    assert_eq!(seen.trim(), "shop|1");
+    fails(host, &sql("wrong", "select 1"))?;
+    fails(host, "psql -w -h 127.0.0.1 -U postgres -c 'select 1'")?;
+    fails(host, "psql -w -U shop -c 'select 1' shop")
+}
+
+/// Over their own protocols, after a reboot; a second run does nothing and starts next to nothing.
+fn they_answer(suite: Suite) -> Result<()> {
+    let host = installed(suite)?.host().boot()?;
+    host.surefoot("status --exit-code")?.ok()?;
+    logins(&host)?;
+    let before = Digest::of(&host)?;
+    let execs = host.count_execs(["surefoot", "install", "--yes", "/root/backing"])?;
+    ensure!(execs < 10, "a second run and its descendants were {} programs", execs + 1);
+    let told = host.install("/root/backing")?;
+    ensure!(told.touched.is_empty() && told.changed == 0 && told.restarted == 0, "{told:?}");
+    let differences = Digest::diff(&before, &Digest::of(&host)?);
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
+
+const ACCOUNTS: &str = "rabbitmq/accounts:rabbitmq-server.service";
+
+/// Each drift is told by `status`, mended by a run, and nothing else is touched.
+fn drift(suite: Suite, database: &str) -> Result<()> {
+    let host = installed(suite)?.host().boot()?;
+    host.sh("rabbitmqctl add_user mine minepassword </dev/null && su postgres -c 'psql -c \"create role mine\"'")?;
+    host.surefoot("status --exit-code")?.ok()?;
+    let database = format!("postgresql/database:{database}/shop");
+    for (change, mended) in [
+        ("rabbitmqctl delete_user admin", ACCOUNTS),
+        ("rabbitmqctl change_password shop other", ACCOUNTS),
+        ("rabbitmqctl clear_permissions -p shop shop", ACCOUNTS),
+        ("rabbitmqctl add_user guest guest", ACCOUNTS),
+        ("su postgres -c \"psql -c \\\"alter role shop password 'other'\\\"\"", database.as_str()),
+        ("su postgres -c 'psql -c \"drop database shop\" -c \"drop role shop\"'", database.as_str()),
+    ] {
+        host.sh(&format!("{change} </dev/null"))?;
+        host.surefoot("status --exit-code")?.code_is(2)?;
+        assert_eq!(host.install("/root/backing")?.touched, [mended], "{change}");
+        logins(&host)?;
+    }
+    host.sh("systemctl stop rabbitmq-server 'postgresql@*'")?;
+    host.surefoot("status --exit-code")?.code_is(2)?;
+    let told = host.install("/root/backing")?;
+    ensure!(told.touched.len() == 2 && told.touched.iter().all(|at| at.contains("/service:")), "{told:?}");
+    logins(&host)?;
+    let left =
+        host.sh("rabbitmqctl -q list_users </dev/null; su postgres -c 'psql -Atc \"select rolname from pg_roles\"'")?;
+    assert_eq!(left.lines().filter(|line| line.starts_with("mine")).count(), 2, "{left}");
+    Ok(())
+}
+
+/// A password given anew is set and proven, and stands in no log.
+fn new_passwords(suite: Suite) -> Result<()> {
+    let host = installed(suite)?.host().boot()?;
+    for (name, password) in [("rabbitmq", "aNewPasswordOfTwentyFour"), ("postgresql", "theOtherOfTwentyFourMore")] {
+        host.write("/root/password", password, 0o600)?;
+        host.install(&format!("/root/backing --set-file {name}_password=/root/password"))?;
+        fails(&host, &format!("grep -r --text {password} /var/log /etc /run/log"))?;
+    }
+    logins(&host)
+}
+
+/// A server of another host is only logged in to: here one that is there already, with another product's name for it.
+fn servers_that_are_there(suite: Suite) -> Result<()> {
+    let host = installed(suite)?.host().boot()?;
+    host.sh(
+        "cp -r /root/backing /root/user && sed -i 's/^name = \"backing\"/name = \"user\"/' /root/user/blueprint.toml",
+    )?;
+    for name in ["rabbitmq", "postgresql"] {
+        host.write(&format!("/root/{name}"), secret(&host, &format!("{name}_password"))?, 0o600)?;
+    }
+    let servers = "--set rabbitmq_server=localhost:5672 --set postgresql_server=127.0.0.1:5432";
+    let told = host.install(&format!(
+        "/root/user {servers} --set-file rabbitmq_password=/root/rabbitmq --set-file postgresql_password=/root/postgresql"
+    ))?;
+    ensure!(told.touched.is_empty() && told.in_place == 2, "{told:?}");
+    host.write("/root/rabbitmq", "wrong", 0o600)?;
+    let refused = host.surefoot("install --yes /root/user --set-file rabbitmq_password=/root/rabbitmq")?.code_is(27)?;
+    ensure!((refused.stdout + &refused.stderr).contains("localhost:5672 refuses the login"));
+    Ok(())
+}
+
+/// On a host with both of them in use: what is there stays and is taken back; what was made goes with `--purge`.
+fn found(suite: Suite) -> Result<()> {
+    let host = Host::boot(suite)?;
+    host.install_binary()?;
+    host.sh(
+        "apt-get update -q && apt-get install -q --yes --no-install-recommends rabbitmq-server postgresql amqp-tools && \
+         rabbitmqctl -q add_user mine minepassword </dev/null && rabbitmqctl -q set_permissions mine '.*' '.*' '.*' </dev/null && \
+         rabbitmqctl -q change_password guest somethingElse </dev/null && \
+         echo '[rabbitmq_stomp].' >/etc/rabbitmq/enabled_plugins && echo 'heartbeat = 30' >/etc/rabbitmq/rabbitmq.conf && \
+         su postgres -c \"psql -qc \\\"create role mine login password 'minepassword'\\\" -c 'create database mine owner mine'\"",
+    )?;
+    host.sh(&amqp("mine", "minepassword", "/"))?;
+    let at = host.install_blueprint("backing")?;
+    let files = ["/etc/rabbitmq/enabled_plugins", "/etc/rabbitmq/rabbitmq.conf", "/etc/rabbitmq/rabbitmq-env.conf"];
+    let before: Vec<String> = files.iter().map(|path| host.read(path)).collect::<Result<_>>()?;
+    let hba = host.sh("cat /etc/postgresql/*/main/pg_hba.conf")?;
+    let plan = host.surefoot(&format!("plan --verbose {at}"))?;
+    for words in ["NODENAME=rabbit@box", "+[rabbitmq_stomp,rabbitmq_management].", "scram-sha-256"] {
+        ensure!(plan.stdout.contains(words), "'{words}' is not in the plan:\n{}", plan.stdout);
+    }
+    host.install(&at)?;
+    logins(&host)?;
+    let listeners = host.sh("ss -ltnH | awk '{ print $4 }' | grep -E ':(4369|25672)$' | sort")?;
+    assert_eq!(listeners.trim(), "127.0.0.1:4369\n127.0.1.1:25672\n127.0.1.1:4369");
+    let execs = host.count_execs(["surefoot", "install", "--yes", &at])?;
+    ensure!(execs < 10, "a second run and its descendants were {} programs", execs + 1);
+    let told = host.install(&at)?;
+    ensure!(told.touched.is_empty() && told.changed == 0 && told.restarted == 0, "{told:?}");
+    let theirs = |host: &Host| -> Result<()> {
+        host.sh(&amqp("mine", "minepassword", "/"))?;
+        host.sh("PGPASSWORD=minepassword psql -h 127.0.0.1 -U mine -c 'select 1' mine").map(drop)
+    };
+    theirs(&host)?;
+    ensure!(
+        host.sh("rabbitmqctl -q list_users </dev/null")?.contains("guest"),
+        "a guest with a password of its own went"
+    );
+    host.surefoot("uninstall backing --yes --purge")?.ok()?;
+    theirs(&host)?;
+    for (path, before) in files.iter().zip(&before) {
+        assert_eq!(&host.read(path)?, before, "{path}");
+    }
+    assert_eq!(host.sh("cat /etc/postgresql/*/main/pg_hba.conf")?, hba);
+    let left = host.sh(
+        "rabbitmqctl -q list_users </dev/null; rabbitmqctl -q list_vhosts </dev/null; su postgres -c 'psql -Atc \"select rolname from pg_roles\"'",
+    )?;
+    ensure!(!left.lines().any(|line| line.starts_with("shop") || line.starts_with("admin")), "{left}");
+    Ok(())
+}
+
+/// A script that lets somebody else hold a TCP port of loopback, until the unit `squatter` is stopped.
+fn squat(port: u16) -> String {
+    // Not a word of it is one that systemd would expand.
+    let program = "IO::Socket::INET->new(LocalAddr => q(127.0.0.1), LocalPort => shift, Listen => 5, ReuseAddr => 1) && sleep 1000";
+    format!(
+        "systemd-run -q -u squatter perl -MIO::Socket::INET -e '{program}' {port}; \
+         until ss -Hltn 'sport = {port}' | grep -q .; do systemctl is-active -q squatter; sleep 0.05; done"
+    )
+}
+
+/// What is broken and how; how it is mended; the exit code and the service's own words that come of it.
+type Failure<'a> = (&'a str, String, &'a str, i32, &'a str);
+
+/// Each is told promptly and in the service's own words, and after the mend the run goes on.
+fn failures(suite: Suite, cases: &[Failure<'_>]) -> Result<()> {
+    let host = installed(suite)?.host().boot()?;
+    let mut wrong = Vec::new();
+    for (what, fault, mend, code, words) in cases {
+        host.sh(fault)?;
+        let started = Instant::now();
+        let output = host.surefoot("install --yes /root/backing")?;
+        // Longer than any of them takes to give up, and shorter than we would wait for one that never answers.
+        if output.code() != *code || started.elapsed() > Duration::from_secs(45) || ensure_said(&output, words).is_err()
+        {
+            wrong.push(format!("{what}: after {:?}, {}, {}", started.elapsed(), output.code(), output.stderr));
+        }
+        host.sh(mend)?;
+        host.surefoot("install --yes --resume")?.ok().with_context(|| (*what).to_owned())?;
+        logins(&host).with_context(|| (*what).to_owned())?;
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn failures_of_postgresql_have_its_own_words_as_evidence() -> Result<()> {
+    const STOP: &str = "systemctl stop 'postgresql@*'";
+    let (data, etc) = ("/var/lib/postgresql/15/main", "/etc/postgresql/15/main");
+    let (mend_owner, mend_version) = (format!("chown postgres: {data}"), format!("echo 15 >{data}/PG_VERSION"));
+    let mend_etc = format!("sed -i '/nonsense/d; /4TB/d' {etc}/postgresql.conf {etc}/pg_hba.conf");
+    failures(
+        Suite::Bookworm,
+        &[
+            (
+                "configuration",
+                format!("echo 'nonsense_here = 1' >>{etc}/postgresql.conf"),
+                &mend_etc,
+                26,
+                "unrecognized configuration parameter \"nonsense_here\"",
+            ),
+            // It would take no reload, say nothing, and fail at its next start.
+            (
+                "logins",
+                format!("echo nonsense >>{etc}/pg_hba.conf"),
+                &mend_etc,
+                26,
+                "invalid connection type \"nonsense\"",
+            ),
+            (
+                "owner",
+                format!("{STOP} && chown root: {data}"),
+                &mend_owner,
+                26,
+                "Data directory /var/lib/postgresql/15/main must not be owned by root",
+            ),
+            (
+                "old data",
+                format!("{STOP} && echo 13 >{data}/PG_VERSION"),
+                &mend_version,
+                26,
+                "The data directory was initialized by PostgreSQL version 13, which is not compatible with this version",
+            ),
+            (
+                "memory",
+                format!("{STOP} && echo \"shared_buffers = '4TB'\" >>{etc}/postgresql.conf"),
+                &mend_etc,
+                24,
+                "could not map anonymous shared memory: Cannot allocate memory",
+            ),
+            ("port", format!("{STOP} && {}", squat(5432)), "systemctl stop squatter", 25, "squatter.service"),
+        ],
+    )
+}
+
+#[test]
+fn failures_of_rabbitmq_have_its_own_words_as_evidence() -> Result<()> {
+    const STOP: &str = "systemctl stop rabbitmq-server";
+    const LIMIT: &str = "/etc/systemd/system/rabbitmq-server.service.d/small.conf";
+    let (flags, mend_memory) =
+        ("/var/lib/rabbitmq/mnesia/rabbit@localhost-feature_flags", format!("rm {LIMIT} && systemctl daemon-reload"));
+    let mend_flags = format!("mv /root/flags {flags}");
+    failures(
+        Suite::Trixie,
+        &[
+            (
+                "configuration",
+                "echo 'nonsense_here = 1' >>/etc/rabbitmq/rabbitmq.conf".to_owned(),
+                "sed -i /nonsense_here/d /etc/rabbitmq/rabbitmq.conf",
+                26,
+                "You've tried to set nonsense_here, but there is no setting with that name",
+            ),
+            (
+                "owner",
+                format!("{STOP} && chown root: {flags} && chmod 0600 {flags}"),
+                &format!("chown rabbitmq: {flags}"),
+                26,
+                "failed to read the `feature_flags` file",
+            ),
+            (
+                "old data",
+                format!("{STOP} && cp -a {flags} /root/flags && echo '[].' >{flags}"),
+                &mend_flags,
+                26,
+                "required feature flag not enabled",
+            ),
+            (
+                "memory",
+                format!("{STOP} && printf '[Service]\\nLimitAS=200M\\n' >{LIMIT} && systemctl daemon-reload"),
+                &mend_memory,
+                24,
+                "Failed to create super carrier",
+            ),
+            ("port", format!("{STOP} && {}", squat(5672)), "systemctl stop squatter", 25, "squatter.service"),
+            (
+                "distribution port",
+                format!("{STOP} && {}", squat(25672)),
+                "systemctl stop squatter",
+                25,
+                "could not bind to distribution port 25672",
+            ),
+        ],
+    )
+}
+
+#[test]
+fn backing_services_are_started_once_and_never_open_on_bookworm() -> Result<()> {
+    started_once(Suite::Bookworm)
+}
+
+#[test]
+fn backing_services_are_started_once_and_never_open_on_trixie() -> Result<()> {
+    started_once(Suite::Trixie)
+}
+
+#[test]
+fn backing_services_answer_on_bookworm() -> Result<()> {
+    they_answer(Suite::Bookworm)
+}
+
+#[test]
+fn backing_services_answer_on_trixie() -> Result<()> {
+    they_answer(Suite::Trixie)
+}
+
+#[test]
+fn drift_of_backing_services_is_mended_on_bookworm() -> Result<()> {
+    drift(Suite::Bookworm, "15/main")
+}
+
+#[test]
+fn drift_of_backing_services_is_mended_on_trixie() -> Result<()> {
+    drift(Suite::Trixie, "17/main")
+}
+
+#[test]
+fn passwords_of_backing_services_are_changed() -> Result<()> {
+    new_passwords(Suite::Trixie)
+}
+
+/// An uninstall that keeps data, and a purge after it: the servers are gone by then, and their data goes with their packages.
+#[test]
+fn a_purge_after_an_uninstall_takes_the_data_too() -> Result<()> {
+    let host = installed(Suite::Bookworm)?.host().boot()?;
+    host.surefoot("uninstall --yes")?.ok()?;
+    let data = "ls -d /var/lib/postgresql/*/main /var/lib/rabbitmq/mnesia";
+    host.sh(data)?;
+    let purge = host.surefoot("uninstall --purge --yes")?.ok()?;
+    ensure!(!(purge.stdout + &purge.stderr).contains("PostgreSQL 15/main"), "what went is said to be kept");
+    fails(&host, data)?;
+    let left = host.sh("dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n' | grep -v '^ii' || true")?;
+    ensure!(left.trim().is_empty(), "packages with something left:\n{left}");
+    ensure!(!host.exists("/etc/postgresql")? && !host.exists("/etc/rabbitmq")? && !host.exists("/var/lib/surefoot")?);
+    Ok(())
+}
+
+#[test]
+fn servers_that_are_there_are_only_logged_in_to() -> Result<()> {
+    servers_that_are_there(Suite::Bookworm)
+}
+
+#[test]
+fn backing_services_that_were_there_are_left_as_they_were_on_bookworm() -> Result<()> {
+    found(Suite::Bookworm)
+}
+
+#[test]
+fn backing_services_that_were_there_are_left_as_they_were_on_trixie() -> Result<()> {
+    found(Suite::Trixie)
+}

@@ -1,0 +1,94 @@
+//! `surefoot preflight` on a host where nothing is as it should be, and on one where all is.
+
+use anyhow::{Context, Result, ensure};
+use lab::{Host, Suite};
+use serde_json::Value;
+use std::time::Instant;
+
+/// What every problem here is made with, and the check that has to tell it.
+const PROBLEMS: [(&str, &str, &str); 15] = [
+    ("system", "error", "sed -i 's/^disk.*/&\\nos = [\"ubuntu\"]/' /root/web/blueprint.toml"),
+    (
+        "memory",
+        "error",
+        "sed -i 's/^memory = \"512 MiB\"/memory = \"900 TiB\"\\ncpus = 5000/' /root/web/blueprint.toml",
+    ),
+    ("processors", "error", ""),
+    (
+        "disk /srv",
+        "error",
+        "sed -i 's/^disk = {/disk = { \"\\/srv\" = \"1 GiB\", \"\\/opt\" = \"1 KiB\",/' /root/web/blueprint.toml",
+    ),
+    ("files /opt", "error", "mount -t tmpfs -o nr_inodes=10 tmpfs /opt"),
+    ("port 80", "error", "/root/hold.pl port 4 80"),
+    ("port 6379", "error", "/root/hold.pl port 6 6379"),
+    (
+        "host name",
+        "warning",
+        "echo 127.0.0.1 localhost >/etc/hosts; sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf",
+    ),
+    (
+        "dpkg",
+        "warning",
+        "sed -i '/^Package: perl-base$/,/^$/s/^Status: .*/Status: install ok half-configured/' /var/lib/dpkg/status",
+    ),
+    ("lock", "warning", "/root/hold.pl lock /var/lib/dpkg/lock-frontend"),
+    ("locale", "warning", "echo LANG=de_DE.UTF-8 >/etc/default/locale"),
+    (
+        "firewall",
+        "warning",
+        "mkdir /etc/ufw; echo ENABLED=yes >/etc/ufw/ufw.conf; echo '### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in' >/etc/ufw/user.rules",
+    ),
+    (
+        "existing nginx.service",
+        "warning",
+        "printf '[Service]\\nExecStart=/bin/sleep 9999\\n' >/etc/systemd/system/nginx.service; systemctl daemon-reload",
+    ),
+    ("endpoint 10.77.0.1:3142", "error", ""),
+    ("DNS", "warning", ""),
+];
+
+fn checks(host: &Host, args: &[&str], code: i32) -> Result<Vec<Value>> {
+    let words = ["surefoot", "preflight", "/root/web", "--output", "json"];
+    let output = host.exec(words.iter().chain(args).copied())?.code_is(code)?;
+    // The failure is a document of its own, after the checks.
+    let first = serde_json::Deserializer::from_str(&output.stdout).into_iter::<Vec<Value>>().next();
+    first.with_context(|| output.stdout.clone())?.context("no checks")
+}
+
+#[test]
+fn all_problems_are_told_in_one_pass() -> Result<()> {
+    let host = Host::builder(Suite::Bookworm).tmpfs("/srv", "1m").boot()?;
+    host.install_binary()?;
+    host.install_blueprint("web")?;
+    host.write("/root/hold.pl", include_str!("../data/faults/hold.pl"), 0o755)?;
+    for (_, _, how) in PROBLEMS {
+        host.sh(&format!(":; {how}"))?;
+    }
+    let told = checks(&host, &["--proxy", "http://nosuch.corp.test:3128"], 13)?;
+    for (name, level, _) in PROBLEMS {
+        let check =
+            told.iter().find(|check| check["name"] == name).with_context(|| format!("no '{name}': {told:#?}"))?;
+        ensure!(check["level"] == level, "{check:#}");
+        for key in ["measured", "required", "advice"] {
+            ensure!(check[key].as_str().is_some_and(|text| !text.is_empty()), "'{key}' of {check:#}");
+        }
+    }
+    // One error is let through and still told; the others are not.
+    let ignored = checks(&host, &["--proxy", "http://nosuch.corp.test:3128", "--ignore", "port 80"], 13)?;
+    let level = |name: &str| ignored.iter().find(|check| check["name"] == name).map(|check| check["level"].clone());
+    assert_eq!((level("port 80"), level("port 6379")), (Some("warning".into()), Some("error".into())));
+    Ok(())
+}
+
+#[test]
+fn a_healthy_host_passes_within_five_seconds() -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    host.install_blueprint("web")?;
+    let begin = Instant::now();
+    let told = checks(&host, &[], 0)?;
+    ensure!(begin.elapsed().as_secs() < 5, "it took {:?}", begin.elapsed());
+    ensure!(told.iter().all(|check| check["level"] == "ok"), "{told:#?}");
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Installs in a host that has no way out but a proxy.
+
+use anyhow::{Result, ensure};
+use lab::gateway::{Gateway, Kind, PASSWORD, USER};
+use lab::{Host, Reach, Suite, mongodb, web::Web};
+use std::time::Duration;
+
+/// What of the built-in blueprint has to run.
+const SERVICES: &str = "redis-server nginx rabbitmq-server postgresql";
+
+/// A host that can reach nothing but a proxy of a gateway.
+struct Walled {
+    gateway: Gateway,
+    host: Host,
+    wall: lab::Wall,
+}
+
+fn walled(kind: Kind) -> Result<Walled> {
+    let gateway = Gateway::boot()?;
+    gateway.start(kind)?;
+    let host = Host::builder(Suite::Bookworm).reach(Reach::Bridge).boot()?;
+    host.install_binary()?;
+    let wall = gateway.wall(&host, &[kind.port()])?;
+    Ok(Walled { gateway, host, wall })
+}
+
+impl Walled {
+    /// Installs with `flags`, sees the services answer, and a second run that changes nothing without the flags.
+    fn installs(&self, flags: &[&str], env: &[(&str, &str)], stdin: &str) -> Result<()> {
+        let mut args = vec!["surefoot", "install", "services", "--yes"];
+        args.extend(flags);
+        let run = env.iter().fold(self.host.run(args), |run, (name, value)| run.env(name, value));
+        run.stdin(stdin).output()?.ok()?;
+        ensure!(self.wall.beyond()? == 0, "{} packets went past the proxy", self.wall.beyond()?);
+        self.host.sh(&format!("systemctl is-active {SERVICES}"))?;
+        let again = self.host.exec(["surefoot", "install", "services", "--yes"])?.ok()?;
+        ensure!(again.stderr.contains("0 changed"), "{}", again.stderr);
+        ensure!(!self.host.exists("/run/surefoot/apt.conf")?, "apt's settings outlived the run");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_plain_proxy_from_the_environment() -> Result<()> {
+    let walled = walled(Kind::Plain)?;
+    let url = Kind::Plain.url();
+    walled.installs(&[], &[("HTTP_PROXY", &url), ("https_proxy", &url)], "")?;
+    let log = walled.gateway.host().read("/var/log/tinyproxy.log")?;
+    ensure!(log.contains("/debian/dists/"), "{log}");
+    // The wall counts what goes past the proxy.
+    let direct = walled.host.exec(["bash", "-c", "</dev/tcp/10.77.0.1/3142"])?;
+    ensure!(!direct.success() && walled.wall.beyond()? > 0, "nothing was counted: {direct:?}");
+    Ok(())
+}
+
+#[test]
+fn basic_authentication_with_a_password_of_any_characters() -> Result<()> {
+    let walled = walled(Kind::Basic)?;
+    let url = Kind::Basic.url();
+    // A wrong password is a failure of the proxy; corrected, the run goes on with everything else that it was given.
+    let flags = ["--proxy", &url, "--proxy-user", USER, "--no-proxy", "intra.test"];
+    let args = ["surefoot", "install", "services", "--yes"].into_iter().chain(flags);
+    let wrong = walled.host.run(args).env("SUREFOOT_PROXY_PASSWORD", "stale").output()?.code_is(17)?;
+    ensure!(wrong.stderr.contains("407"), "{}", wrong.stderr);
+    let resume = ["surefoot", "install", "--resume", "--yes", "--proxy-password-file", "-"];
+    walled.host.run(resume).stdin(PASSWORD).output()?.ok()?;
+    let kept = walled.host.read("/var/lib/surefoot/services/network.json")?;
+    ensure!(kept.contains("intra.test") && kept.contains("CORP%5Cjo"), "{kept}");
+    ensure!(walled.host.sh("stat -c %a /var/lib/surefoot/services/network.json")? == "600");
+    walled.installs(&[], &[], "")
+}
+
+#[test]
+fn tls_to_the_proxy() -> Result<()> {
+    let walled = walled(Kind::Tls)?;
+    walled.host.write("/root/ca.pem", walled.gateway.ca()?, 0o644)?;
+    walled.installs(&["--proxy", &Kind::Tls.url(), "--ca-file", "/root/ca.pem"], &[], "")
+}
+
+#[test]
+fn socks5_looks_names_up_at_the_proxy() -> Result<()> {
+    let walled = walled(Kind::Socks)?;
+    walled.installs(&["--proxy", "socks5://proxy.corp.test:1080"], &[], "")
+}
+
+/// What `surefoot endpoints` lists, against what a proxy was asked for that goes nowhere else: with every component, MongoDB's
+/// from a mirror that stands for its vendor.
+#[test]
+fn the_list_of_endpoints_is_complete_and_minimal() -> Result<()> {
+    let gateway = Gateway::boot()?;
+    let (web, repo, keys) = (Web::start()?, mongodb::repository(Suite::Bookworm)?, tempfile::tempdir()?);
+    std::fs::write(keys.path().join("server-7.0.asc"), repo.key())?;
+    web.serve("/mongodb", repo.folder());
+    web.serve("/keys", keys.path());
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    let mirror = |of: &str, at: &str| format!("[[mirror]]\nof = \"https://{of}\"\nurl = \"{}/{at}\"\n", web.url());
+    let mirrors = mirror("repo.mongodb.org/apt/debian", "mongodb") + &mirror("pgp.mongodb.com", "keys");
+    host.write("/root/mirrors.toml", mirrors, 0o600)?;
+    let answers = format!("mongodb = true\nmongodb_fingerprint = \"{}\"\n", repo.fingerprint());
+    host.write("/root/answers.toml", answers, 0o600)?;
+    host.sh("rm -rf /var/lib/apt/lists/*")?;
+    let listed = |more: &[&str]| -> Result<Vec<String>> {
+        let words = ["surefoot", "endpoints", "services", "--output", "json"];
+        let listed = host.exec(words.iter().chain(more).copied())?.ok()?.stdout;
+        let listed: Vec<serde_json::Value> = serde_json::from_str(&listed)?;
+        let place = |one: &serde_json::Value| format!("{}:{}", one["host"].as_str().unwrap_or_default(), one["port"]);
+        let mut places: Vec<String> = listed.iter().map(place).collect();
+        places.sort();
+        Ok(places)
+    };
+    let flags = ["--answers", "/root/answers.toml", "--mirrors", "/root/mirrors.toml"];
+    let all = listed(&flags)?;
+    ensure!(all.len() == listed(&[])?.len() + 1 && all.contains(&format!("10.77.0.1:{}", web.port())), "{all:?}");
+
+    gateway.host().write("/root/proxy.py", include_str!("../data/network/proxy.py"), 0o644)?;
+    let allow = format!("ALLOW={} exec python3 /root/proxy.py 3140 none >/root/asked", all.join(","));
+    gateway.run("fault", &["sh", "-c", &allow])?;
+    gateway.wait_for(3140)?;
+    let wall = gateway.wall(&host, &[3140])?;
+    let install = ["surefoot", "install", "services", "--yes", "--proxy", "http://proxy.corp.test:3140"];
+    host.exec(install.iter().chain(&flags).copied())?.ok()?;
+    host.sh(&format!("systemctl is-active mongod {SERVICES}"))?;
+    let asked = gateway
+        .host()
+        .sh(r"sed -n 's|^GET http://\([^/]*\)/.*|\1|p; s|^CONNECT \([^ ]*\) .*|\1|p' /root/asked | sort -u")?;
+    let asked: Vec<String> =
+        asked.lines().map(|one| if one.contains(':') { one.to_owned() } else { format!("{one}:80") }).collect();
+    assert_eq!(all, asked);
+    ensure!(wall.beyond()? == 0, "{} packets went past the proxy", wall.beyond()?);
+    Ok(())
+}
+
+/// Looks, until `/run/done` is there, at what everybody may see of every process, and at what systemd says of every unit. What is
+/// looked for comes by standard input.
+const WATCHER: &str = r#"$| = 1; chomp(@forms = <STDIN>); print "watching\n"; my $rounds = 0;
+    until (-e "/run/done" && $rounds) {
+        for my $file (glob("/proc/[0-9]*/cmdline /proc/[0-9]*/environ")) {
+            open(my $in, "<", $file) or next; local $/; my $text = <$in> // next;
+            for (@forms) { print "$file: $text\n" if index($text, $_) >= 0 }
+        }
+        my $units = $rounds++ % 20 ? "" : `systemctl show '*' 2>&1; systemctl show-environment 2>&1`;
+        for (@forms) { print "systemctl show\n" if index($units, $_) >= 0 }
+        select(undef, undef, undef, 0.2);
+    } print "rounds: $rounds\n""#;
+
+/// Nothing of the proxy's password is told, in any form that it could have.
+#[test]
+fn the_password_is_nowhere_but_in_the_state_folder() -> Result<()> {
+    let walled = walled(Kind::Basic)?;
+    let blueprint = walled.host.install_blueprint("web")?;
+    let url = Kind::Basic.url();
+    let flags = ["--proxy", &url, "--proxy-user", USER, "--proxy-password-file", "-", "-v"];
+    let forms = [
+        PASSWORD,
+        "p%40ss%3Aw%2Frd%23%3F%25",
+        "p%40ss%3aw%2frd%23%3f%25",
+        "cEBzczp3L3JkIz8l",
+        "qbzpwQHNzOncvcmQjPyU",
+        "OnBAc3M6dy9yZCM/JQ",
+    ];
+    let mut watcher = walled.host.run(["perl", "-e", WATCHER]).as_user("nobody").stdin(forms.join("\n")).spawn()?;
+    watcher.wait_for("watching", Duration::from_secs(60))?;
+    let strace = ["strace", "-f", "-qq", "-s", "4096", "-e", "trace=execve", "-o", "/root/execs"];
+    let args = strace.into_iter().chain(["surefoot", "install", &blueprint, "--yes"]);
+    let install = walled.host.run(args.chain(flags)).stdin(PASSWORD).output()?.ok()?;
+    let execs = walled.host.read("/root/execs")?;
+    ensure!(execs.contains("apt-get") && execs.contains("/run/surefoot/apt.conf"), "{execs}");
+    let elsewhere = walled.host.sh(
+        "cat /var/lib/surefoot/web/journal /var/log/surefoot/web/*.jsonl /var/log/apt/*; cat /etc/apt/apt.conf.d/*; ls -R /run/surefoot",
+    )?;
+    let plan = walled.host.exec(["surefoot", "plan", &blueprint, "-v", "--output", "json"])?.ok()?;
+    walled.host.sh("touch /run/done")?;
+    let watched = watcher.wait()?.ok()?.stdout;
+    ensure!(watched.starts_with("watching\nrounds: "), "everybody could see the password: {watched}");
+    // Servers that were started by the run keep its environment for as long as they run.
+    let running = walled.host.sh("cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; systemctl show '*'; systemctl show-environment")?;
+    let told = [&install.stdout, &install.stderr, &execs, &elsewhere, &running, &plan.stdout, &plan.stderr];
+    for form in forms {
+        ensure!(!told.iter().any(|text| text.contains(form)), "'{form}' is told");
+    }
+    Ok(())
+}
+
+/// The product's own units get the settings too, in a file that root alone reads, and lose them with it.
+#[test]
+fn a_unit_of_the_product_reaches_others_as_the_run_does() -> Result<()> {
+    let walled = walled(Kind::Basic)?;
+    let (host, url) = (&walled.host, Kind::Basic.url());
+    let blueprint = host.install_blueprint("parts")?;
+    let install = ["surefoot", "install", &blueprint, "--yes", "--proxy", &url, "--proxy-user", USER];
+    let flags = ["--proxy-password-file", "-"];
+    host.run(install.iter().chain(&flags).copied()).stdin(PASSWORD).output()?.ok()?;
+    let file = "/etc/systemd/system/parts.service.d/surefoot-network.env";
+    assert_eq!(host.sh(&format!("stat -c '%a %U' {file}"))?, "600 root");
+    let seen = host.sh("tr '\\0' '\\n' </proc/$(systemctl show -P MainPID parts)/environ")?;
+    ensure!(seen.contains("HTTPS_PROXY=http://CORP%5Cjo:p%40ss%3Aw%2Frd%23%3F%25@proxy.corp.test:3129"), "{seen}");
+    ensure!(host.surefoot("install /root/parts --yes")?.stderr.contains("0 changed"));
+    host.surefoot("uninstall parts --yes --purge")?.ok()?;
+    ensure!(!host.exists("/etc/systemd/system/parts.service.d")?);
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! The built-in blueprint `stackstorm`, on a stand-in for Ubuntu 22.04 and with stand-ins for the vendors' packages.
+
+use anyhow::{Context, Result, ensure};
+use lab::{
+    Digest, Host,
+    run::ensure_said,
+    stackstorm::{self, PASSWORD},
+    sweep::{self, Random},
+};
+use std::time::{Duration, Instant};
+
+/// Python on the host, with a function that asks the site as a browser would: `ask(path, method, headers, body)` gives status and body.
+fn python(host: &Host, code: &str) -> Result<String> {
+    let ask = "import base64, json, ssl, urllib.request, urllib.error\n\
+               def ask(path, method='GET', headers={}, body=None):\n\
+               \x20   context = ssl.create_default_context(cafile='/etc/surefoot/stackstorm-certificate.crt')\n\
+               \x20   data = None if body is None else json.dumps(body).encode()\n\
+               \x20   request = urllib.request.Request('https://box.lab.test' + path, data, headers, method=method)\n\
+               \x20   try:\n\
+               \x20       answer = urllib.request.urlopen(request, context=context, timeout=20)\n\
+               \x20       return answer.status, answer.read().decode()\n\
+               \x20   except urllib.error.HTTPError as error:\n\
+               \x20       return error.code, error.read().decode()\n\
+               def login(user, password):\n\
+               \x20   basic = base64.b64encode(f'{user}:{password}'.encode()).decode()\n\
+               \x20   return ask('/auth/v1/tokens', 'POST', {'Authorization': 'Basic ' + basic})\n";
+    Ok(host.run(["python3", "-"]).stdin(format!("{ask}{code}\n")).output()?.ok()?.stdout.trim_end().to_owned())
+}
+
+/// Code that logs the first user in, and has `run(action, parameters)`, which gives an execution's end.
+fn session(password: &str) -> String {
+    format!(
+        "status, text = login('st2admin', {})\nassert status == 201, text\ntoken = {{'X-Auth-Token': json.loads(text)['token'], 'Content-Type': 'application/json'}}\n\
+         def run(action, **parameters):\n\
+         \x20   status, text = ask('/api/v1/executions', 'POST', token, {{'action': action, 'parameters': parameters}})\n\
+         \x20   assert status == 201, text\n\
+         \x20   while True:\n\
+         \x20       one = json.loads(ask('/api/v1/executions/' + json.loads(text)['id'], headers=token)[1])\n\
+         \x20       if one['status'] in ('succeeded', 'failed'): return one\n",
+        serde_json::Value::from(password)
+    )
+}
+
+/// An installed host, once everything runs on it again.
+fn installed() -> Result<Host> {
+    let host = stackstorm::installed()?.host().boot()?;
+    host.sh("for n in $(seq 600); do surefoot status --exit-code >/dev/null && exit 0; sleep 0.1; done; exit 1")?;
+    Ok(host)
+}
+
+#[test]
+fn stackstorm_is_installed_and_runs_actions() -> Result<()> {
+    let host = installed()?;
+    // A user of the site, with the site's own certificate as the only one that is trusted.
+    let said = python(
+        &host,
+        &format!(
+            "{}\nprint(login('st2admin', 'wrong')[0], login('nobody', 'x')[0], ask('/api/v1/actions')[0], ask('/stream/v1/stream')[0])\n\
+             print(sorted(action['ref'] for action in json.loads(ask('/api/v1/actions?pack=core', headers=token)[1])))\n\
+             one = run('core.local', cmd='id -un; id -u')\nprint(one['status'], one['result']['stdout'].split())\n\
+             one = run('core.remote', cmd='sudo -n id -un', hosts='127.0.0.1')\nprint(one['status'], one['result']['127.0.0.1']['stdout'])\n\
+             print(run('core.local', cmd='false')['status'])\n\
+             print('<title>StackStorm' in ask('/')[1])",
+            session(PASSWORD)
+        ),
+    )?;
+    let uid = host.sh("id -u stanley")?;
+    let wanted = [
+        "401 401 401 401",
+        "['core.announcement', 'core.http', 'core.local', 'core.noop', 'core.remote']",
+        &format!("succeeded ['stanley', '{uid}']"),
+        "succeeded root",
+        "failed",
+        "True",
+    ];
+    assert_eq!(said, wanted.join("\n"));
+    let code = "import http.client\none = http.client.HTTPConnection('box.lab.test')\none.request('GET', '/a')\none = one.getresponse()\n\
+                print(one.status, one.headers['Location'])";
+    assert_eq!(python(&host, code)?, "308 https://box.lab.test/a");
+
+    // Who may read what, and who listens where.
+    let modes = host.sh("cd / && stat -c '%a %U:%G %n' etc/st2/st2.conf etc/st2/htpasswd etc/st2/keys etc/st2/keys/datastore_key.json etc/sudoers.d/st2 root/.st2/config home/stanley/.ssh/stanley_rsa")?;
+    let wanted = [
+        "640 root:st2 etc/st2/st2.conf",
+        "640 root:st2 etc/st2/htpasswd",
+        "750 root:st2 etc/st2/keys",
+        "640 root:st2 etc/st2/keys/datastore_key.json",
+        "440 root:root etc/sudoers.d/st2",
+        "600 root:root root/.st2/config",
+        "600 stanley:stanley home/stanley/.ssh/stanley_rsa",
+    ];
+    assert_eq!(modes, wanted.join("\n"));
+    let ports =
+        host.sh("ss -Hltn | awk '{print $4}' | grep -v -e ^127 -e '^\\[::1\\]' | sed 's/.*://' | sort -un | xargs")?;
+    assert_eq!(ports, "22 80 443", "nothing else listens beyond loopback");
+    ensure!(host.read("/etc/st2/st2.conf")?.contains("# System-wide configuration"), "comments stay");
+    assert_eq!(host.sh("systemctl list-units --plain --no-legend 'st2actionrunner@*' | wc -l")?, "2");
+
+    // With everything in place, nothing is done, and hardly anything is started.
+    let install = ["surefoot", "install", "stackstorm", "--yes"];
+    let before = Digest::of(&host)?;
+    ensure_said(&host.exec(install)?.ok()?, " in place, 0 changed, 0 failed")?;
+    let execs = host.count_execs(install)?;
+    ensure!(execs <= 10, "{execs} programs were started by a second run");
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        host.exec(install)?.ok()?;
+        best = best.min(began.elapsed());
+    }
+    ensure!(best < Duration::from_millis(500), "a second run took {best:?}");
+    // MongoDB writes in its own time.
+    let changed =
+        Digest::diff(&before, &Digest::of(&host)?).into_iter().filter(|line| !line.contains("/var/lib/mongodb/"));
+    assert_eq!(changed.collect::<Vec<_>>(), Vec::<String>::new());
+
+    // A server that is down has the product's own words.
+    host.sh("systemctl stop st2api st2auth st2stream")?;
+    let said = python(
+        &host,
+        "for path in ('/api/v1/actions', '/auth/v1/tokens', '/stream/v1/stream', '/api/v1/stream'): print(*ask(path))",
+    )?;
+    for words in [
+        "503 { \"faultstring\": \"Nginx is unable to reach st2api.",
+        "503 { \"faultstring\": \"Nginx is unable to reach st2auth.",
+        "200 retry: 1000",
+    ] {
+        ensure!(said.contains(words), "{words} is not in {said}");
+    }
+    let told = host.install("stackstorm")?;
+    ensure!(told.changed == 3 && told.restarted == 0, "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_changed_reaches_the_services_of_stackstorm_also_after_a_kill() -> Result<()> {
+    let snapshot = {
+        let host = installed()?;
+        for (name, password) in [
+            ("rabbitmq_password", "new / pass#word%"),
+            ("redis_password", "another one"),
+            ("mongodb_password", "third:@?"),
+        ] {
+            host.write(&format!("/root/{name}"), password, 0o600)?;
+        }
+        host.write("/root/password", "new 'password'", 0o600)?;
+        host.snapshot()?
+    };
+    let args: Vec<String> = "surefoot install stackstorm --yes --set workers=3".split(' ').map(str::to_owned).collect();
+    let files = ["rabbitmq_password", "redis_password", "mongodb_password", "password"];
+    let args: Vec<String> = args
+        .into_iter()
+        .chain(files.iter().flat_map(|name| ["--set-file".to_owned(), format!("{name}=/root/{name}")]))
+        .collect();
+    let (points, output) = snapshot.host().boot()?.run(args.clone()).kill_points()?;
+    output.ok()?;
+    let mut drawn = Random::new(sweep::seed()?);
+    for _ in 0..2 {
+        let point = &points[drawn.below(points.len())];
+        let host = snapshot.host().boot()?;
+        ensure!(host.run(args.clone()).killed_at(point)?.killed(), "{point:?}");
+        let resume: Vec<String> = ["surefoot", "install", "--resume", "--yes"].map(str::to_owned).to_vec();
+        let output = host.exec(resume)?;
+        // Before the attempt was written down there is nothing to go on with.
+        if output.code() == 30 {
+            host.exec(args.clone())?.ok()?;
+        } else {
+            output.ok()?;
+        }
+        let code = format!(
+            "{}print(login('st2admin', {})[0], run('core.local', cmd='echo $((6*7))')['result']['stdout'])",
+            session("new 'password'"),
+            serde_json::Value::from(PASSWORD)
+        );
+        assert_eq!(python(&host, &code)?, "401 42", "{point:?}");
+        assert_eq!(host.sh("systemctl list-units --plain --no-legend 'st2actionrunner@*' | wc -l")?, "3", "{point:?}");
+        let told = host.install("stackstorm")?;
+        ensure!(told.changed + told.restarted == 0, "{point:?}: {told:?}");
+        // Every service of the product has logged in with what is there now.
+        let failed = host.sh("systemctl list-units --plain --no-legend --state=failed,activating 'st2*'")?;
+        assert_eq!(failed, "", "{point:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_service_of_stackstorm_with_a_wrong_login_is_seen_and_put_right() -> Result<()> {
+    let host = installed()?;
+    host.sh("sed -i 's|stackstorm:[^@]*@127.0.0.1:27017|stackstorm:wrong@127.0.0.1:27017|' /etc/st2/st2.conf && systemctl restart st2notifier")?;
+    host.sh("for n in $(seq 300); do journalctl -b -u st2notifier -o cat | grep -q 'Failed to connect to database' && exit 0; sleep 0.1; done; exit 1")?;
+    ensure!(host.surefoot("status stackstorm --exit-code")?.code() == 2);
+    host.surefoot("install stackstorm --yes")?.ok()?;
+    ensure!(host.surefoot("status stackstorm --exit-code")?.code() == 0);
+    Ok(())
+}
+
+#[test]
+fn uninstall_keeps_the_data_of_stackstorm_and_purge_leaves_nothing() -> Result<()> {
+    let fresh = Digest::of(&stackstorm::fresh()?.host().boot()?)?;
+    let host = installed()?;
+    host.surefoot("uninstall --yes")?.ok()?;
+    for gone in [
+        "/opt/stackstorm/st2/bin/stand-in",
+        "/etc/sudoers.d/st2",
+        "/root/.st2",
+        "/etc/default/st2actionrunner",
+        "/usr/bin/mongod",
+    ] {
+        ensure!(!host.exists(gone)?, "{gone} is still there");
+    }
+    for kept in ["/etc/st2/keys/datastore_key.json", "/var/lib/mongodb/WiredTiger"] {
+        ensure!(host.exists(kept)?, "{kept} is gone");
+    }
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    // What the packages' own purge leaves: accounts, the log of MongoDB, nginx's folder.
+    let theirs = [
+        "group mongodb",
+        "group rabbitmq",
+        "group st2",
+        "group stanley",
+        "user mongodb",
+        "user rabbitmq",
+        "user st2",
+        "user stanley",
+        "file /etc/subgid",
+        "file /etc/subuid",
+        "file /var/log/mongodb",
+        "file /var/www",
+        "file /var/lib/dpkg/statoverride-old",
+        "file /home/stanley d",
+        "file /home/stanley/.bash",
+        "file /home/stanley/.profile",
+        // What the test put there.
+        "file /root/answers.toml",
+        "file /usr/local/bin/surefoot",
+    ];
+    let left = Digest::diff(&fresh, &Digest::of(&host)?)
+        .into_iter()
+        .filter(|line| !theirs.iter().any(|one| line[2..].starts_with(one)));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn secrets_of_stackstorm_are_where_they_belong() -> Result<()> {
+    let host = installed()?;
+    let secrets: serde_json::Value = serde_json::from_str(&host.read("/var/lib/surefoot/stackstorm/secrets.json")?)?;
+    let secrets = secrets["values"].as_object().context("no secrets")?;
+    ensure!(secrets.len() >= 7, "{:?}", secrets.keys());
+    for (name, secret) in secrets {
+        let secret = secret.as_str().context("no text")?;
+        host.write("/root/secret", secret, 0o600)?;
+        let files = host.sh("grep -rlF -f /root/secret /etc /home /opt /root/.st2 /usr/local /var/lib/surefoot /var/log /run/log /run/systemd 2>/dev/null | sort | xargs")?;
+        let wanted = match name.as_str() {
+            "password" => "/root/.st2/config",
+            "mongodb_admin_password" => "/etc/mongodb/admin.admin",
+            "mongodb_password" => "/etc/mongodb/st2.stackstorm /etc/st2/st2.conf",
+            "rabbitmq_password" => "/etc/st2/st2.conf",
+            "redis_password" => "/etc/redis/surefoot.conf /etc/st2/st2.conf",
+            "datastore_key" | "datastore_hmac_key" => "/etc/st2/keys/datastore_key.json",
+            other => anyhow::bail!("an unknown secret {other}"),
+        };
+        let files: Vec<&str> =
+            files.split(' ').filter(|file| !file.ends_with("/secrets.json") && !file.contains("/originals/")).collect();
+        assert_eq!(files.join(" "), wanted, "{name}");
+        let seen = host.sh("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -cF -f /root/secret || true; systemctl show '*' | grep -cF -f /root/secret || true")?;
+        assert_eq!(seen, "0\n0", "{name}");
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Stand-ins for StackStorm's packages, which no reachable repository has: their files, paths, accounts, units and commands, and one
+//! program behind all of them that logs in where st2.conf says. What they show is said of the stand-ins, never of StackStorm.
+
+use crate::{host::Host, snapshot, snapshot::Snapshot};
+use crate::{mongodb, repo::Package, repo::Repo, run::Output, suite::Suite, web::Web};
+use anyhow::Result;
+use std::fs;
+
+/// What the stand-ins say they are.
+pub const VERSION: &str = "3.9.0-1";
+
+/// Programs whose units have the account that they run as.
+const SERVICES: [&str; 10] = [
+    "st2api",
+    "st2auth",
+    "st2garbagecollector",
+    "st2notifier",
+    "st2rulesengine",
+    "st2scheduler",
+    "st2sensorcontainer",
+    "st2stream",
+    "st2timersengine",
+    "st2workflowengine",
+];
+
+fn data(name: &str) -> Result<String> {
+    Ok(fs::read_to_string(format!("{}/data/stackstorm/{name}", env!("CARGO_MANIFEST_DIR")))?)
+}
+
+/// The unit of a service; those of the web run in gunicorn, at a port that stands in the unit.
+fn unit(name: &str) -> String {
+    let port = match name {
+        "st2auth" => Some(9100),
+        "st2api" => Some(9101),
+        "st2stream" => Some(9102),
+        _ => None,
+    };
+    let (program, arguments) = match port {
+        Some(port) => {
+            (format!("gunicorn {name}.wsgi:application"), format!("-k eventlet -b 127.0.0.1:{port} --workers 1"))
+        }
+        None => (name.to_owned(), "--config-file /etc/st2/st2.conf".to_owned()),
+    };
+    format!(
+        "[Unit]\nDescription=StackStorm service {name}\nAfter=network.target\n\n[Service]\nType=simple\nUser=st2\nGroup=st2\n\
+         Environment=\"DAEMON_ARGS={arguments}\"\nEnvironmentFile=-/etc/default/{name}\n\
+         ExecStart=/opt/stackstorm/st2/bin/{program} $DAEMON_ARGS\nTimeoutSec=60\nPrivateTmp=true\nRestart=on-failure\nRestartSec=5\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+const RUNNER: &str = "\
+[Unit]
+Description=StackStorm service st2actionrunner
+After=network.target
+
+[Service]
+Type=oneshot
+EnvironmentFile=-/etc/default/st2actionrunner
+ExecStart=/bin/bash /opt/stackstorm/st2/bin/runners.sh start
+ExecStop=/bin/bash /opt/stackstorm/st2/bin/runners.sh stop
+RemainAfterExit=true
+
+[Install]
+WantedBy=multi-user.target
+";
+
+const WORKER: &str = "\
+[Unit]
+Description=StackStorm service st2actionrunner, worker %I
+PartOf=st2actionrunner.service
+
+[Service]
+Type=simple
+User=root
+Group=st2packs
+EnvironmentFile=-/etc/default/st2actionrunner
+ExecStart=/opt/stackstorm/st2/bin/st2actionrunner --config-file /etc/st2/st2.conf
+TimeoutSec=60
+PrivateTmp=true
+Restart=on-failure
+RestartSec=5
+";
+
+/// The packages `st2` and `st2web`.
+///
+/// # Errors
+/// When PyPI does not give their parts.
+pub fn packages(suite: Suite) -> Result<Vec<Package>> {
+    let bin = "/opt/stackstorm/st2/bin";
+    let mut st2 = Package::new("st2", VERSION)
+        .field("Depends", "python3, libpython3-stdlib, openssh-server, openssh-client, bash, netbase, sudo, adduser")
+        .file("/etc/st2/st2.conf", data("st2.conf")?, 0o644)
+        .file("/etc/st2/htpasswd", "", 0o600)
+        .file(
+            "/etc/logrotate.d/st2",
+            "/var/log/st2/*.log {\n    daily\n    rotate 5\n    missingok\n    copytruncate\n}\n",
+            0o644,
+        )
+        .file("/opt/stackstorm/st2/VERSION", VERSION.split('-').next().unwrap_or(VERSION), 0o644)
+        .file(&format!("{bin}/stand-in"), data("stand-in")?, 0o755)
+        .file(&format!("{bin}/runners.sh"), data("runners.sh")?, 0o755)
+        .file(&format!("{bin}/st2ctl"), data("st2ctl")?, 0o755)
+        .file("/usr/bin/st2ctl", data("st2ctl")?, 0o755)
+        .file("/lib/systemd/system/st2actionrunner.service", RUNNER, 0o644)
+        .file("/lib/systemd/system/st2actionrunner@.service", WORKER, 0o644)
+        .script("postinst", &data("postinst")?)
+        .script("prerm", &data("prerm")?)
+        .script("postrm", &data("postrm")?);
+    for name in SERVICES {
+        st2 = st2.file(&format!("/lib/systemd/system/{name}.service"), unit(name), 0o644).file(
+            &format!("/etc/st2/logging.{}.conf", name.trim_start_matches("st2")),
+            "[loggers]\nkeys=root\n",
+            0o644,
+        );
+    }
+    for name in SERVICES.into_iter().chain(["st2actionrunner", "st2-register-content", "gunicorn"]) {
+        let program = format!("#!/bin/sh\nexec {bin}/stand-in {name} \"$@\"\n");
+        st2 = st2.file(&format!("{bin}/{name}"), &program, 0o755);
+        if name.starts_with("st2-") {
+            st2 = st2.file(&format!("/usr/bin/{name}"), &program, 0o755);
+        }
+    }
+    for action in ["local", "remote", "noop", "http", "announcement"] {
+        let text = format!("---\nname: {action}\npack: core\nenabled: true\n");
+        st2 = st2.file(&format!("/opt/stackstorm/packs/core/actions/{action}.yaml"), text, 0o664);
+    }
+    let parts = mongodb::parts(suite)?;
+    for part in ["bson", "pymongo", "gridfs", "dns"] {
+        st2 = st2.tree(&format!("/opt/stackstorm/st2/lib/{part}"), &parts.join(part))?;
+    }
+    let web = Package::new("st2web", VERSION)
+        .file("/opt/stackstorm/static/webui/index.html", "<!doctype html><title>StackStorm</title>\n", 0o644)
+        .file(
+            "/opt/stackstorm/static/webui/config.js",
+            "'use strict';\nangular.module('main').constant('st2Config', {});\n",
+            0o644,
+        );
+    Ok(vec![st2, web])
+}
+
+/// A server that answers for the vendors, with their repositories laid out as theirs.
+#[derive(Debug)]
+pub struct Vendors {
+    /// The server.
+    pub web: Web,
+    stackstorm: Repo,
+    mongodb: Repo,
+    /// What the server reads the keys from.
+    _keys: tempfile::TempDir,
+}
+
+impl Vendors {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When a package cannot be made.
+    pub fn start(suite: Suite) -> Result<Self> {
+        let (web, keys) = (Web::start()?, tempfile::tempdir()?);
+        let stackstorm = Repo::laid_out(suite.codename(), "main", &packages(suite)?)?;
+        let mongodb = mongodb::repository(suite)?;
+        fs::write(keys.path().join("gpgkey"), stackstorm.key())?;
+        fs::write(keys.path().join("server-7.0.asc"), mongodb.key())?;
+        web.serve("/StackStorm/stable/ubuntu", stackstorm.folder());
+        web.serve("/StackStorm/stable", keys.path());
+        web.serve("/apt/ubuntu", mongodb.folder());
+        web.serve("/static/pgp", keys.path());
+        Ok(Self { web, stackstorm, mongodb, _keys: keys })
+    }
+
+    /// Answers that let the built-in blueprint install from it; every secret is given, so that two hosts can be compared.
+    #[must_use]
+    pub fn answers(&self) -> String {
+        let url = self.web.url();
+        format!(
+            "st2_repository = '{url}/StackStorm/stable'\nst2_fingerprint = '{}'\nmongodb_repository = '{url}/apt/ubuntu'\n\
+             mongodb_key = '{url}/static/pgp/server-7.0.asc'\nmongodb_fingerprint = '{}'\nworkers = '2'\npassword = '''{PASSWORD}'''\n",
+            self.stackstorm.fingerprint(),
+            self.mongodb.fingerprint()
+        )
+    }
+
+    /// Installs the built-in blueprint on a host, with these arguments besides.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn install(&self, host: &Host, more: &[&str]) -> Result<Output> {
+        host.write("/root/answers.toml", self.answers(), 0o600)?;
+        let args = ["surefoot", "install", "stackstorm", "--yes", "--answers", "/root/answers.toml"];
+        host.exec(args.into_iter().chain(more.iter().copied()))
+    }
+}
+
+/// The password of `st2admin` in tests: what shells, URLs and INI files take for their own.
+pub const PASSWORD: &str = "It's 100% \"s$cr#t\" / \\x";
+
+/// A fresh host with what each of Ubuntu's servers has.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn fresh() -> Result<Snapshot> {
+    Snapshot::cached("ubuntu-server", "1", || {
+        let host = Host::boot(Suite::Ubuntu)?;
+        host.sh(
+            "apt-get update -q && apt-get install -qy --no-install-recommends sudo openssh-server && apt-get clean",
+        )?;
+        Ok(host)
+    })
+}
+
+/// A host with the built-in blueprint installed, everything on it.
+///
+/// # Errors
+/// When it cannot be installed.
+pub fn installed() -> Result<Snapshot> {
+    let mut key = snapshot::key_of(&crate::place::surefoot()?)?;
+    for name in ["stand-in", "st2.conf", "runners.sh", "st2ctl", "postinst", "prerm", "postrm"] {
+        key.push_str(&data(name)?);
+    }
+    Snapshot::cached("stackstorm", &key, || {
+        let vendors = Vendors::start(Suite::Ubuntu)?;
+        let host = fresh()?.host().boot()?;
+        host.install_binary()?;
+        vendors.install(&host, &[])?.ok()?;
+        Ok(host)
+    })
+}

@@ -1,0 +1,69 @@
+//! Which distribution a host runs.
+
+use serde::{Deserialize, Serialize};
+
+/// A distribution release that the lab can boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suite {
+    /// Debian 11.
+    Bullseye,
+    /// Debian 12.
+    Bookworm,
+    /// Debian 13.
+    Trixie,
+    /// A stand-in: Debian 12 whose os-release says Ubuntu 22.04. Its packages, and its apt sources, are Debian's.
+    Ubuntu,
+}
+
+impl Suite {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bullseye, Self::Bookworm, Self::Trixie, Self::Ubuntu];
+
+    /// The name used on the command line and in file names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bullseye => "bullseye",
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+            Self::Ubuntu => "ubuntu",
+        }
+    }
+
+    /// The codename that it says it has.
+    #[must_use]
+    pub fn codename(self) -> &'static str {
+        match self {
+            Self::Ubuntu => "jammy",
+            other => other.name(),
+        }
+    }
+
+    /// The Debian suite whose packages it is made of.
+    #[must_use]
+    pub fn debian(self) -> &'static str {
+        match self {
+            Self::Ubuntu => Self::Bookworm.name(),
+            other => other.name(),
+        }
+    }
+}
+
+impl std::str::FromStr for Suite {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|suite| suite.name() == text)
+            .ok_or_else(|| anyhow::anyhow!("unknown suite {text:?}: known are {}", known()))
+    }
+}
+
+impl std::fmt::Display for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
