@@ -104,3 +104,17 @@ fn a_service_that_was_started_with_something_else_is_restarted() -> Result<()> {
     ensure!(!listens.success(), "it still listens where the edited configuration said");
     Ok(())
 }
+
+#[test]
+fn a_service_that_was_started_too_often_is_restarted() -> Result<()> {
+    let host = installed(Suite::Bookworm, "web")?.host().boot()?;
+    let unit = "/etc/systemd/system/redis-server.service.d/starts.conf";
+    host.write(unit, "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=3\n", 0o644)?;
+    host.sh("systemctl daemon-reload && for n in 1 2 3; do systemctl restart redis-server; done")?;
+    let refused = "! systemctl restart redis-server 2>/dev/null && systemctl show -p Result redis-server";
+    assert_eq!(host.sh(refused)?, "Result=start-limit-hit");
+    host.install("/root/web")?;
+    host.sh("for n in 1 2; do systemctl restart redis-server; done")?;
+    change(&host).output()?.ok()?;
+    runs_with_it(&host)
+}

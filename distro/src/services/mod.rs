@@ -114,7 +114,7 @@ impl Look<'_> {
     }
 }
 
-/// Does `act` to `unit` and waits until the service manager is done with it. How the command ended is for the caller to judge:
+/// Does `act` to `unit` and waits until the service manager is done with it; starts are never too many for it. How the command ended is for the caller to judge:
 /// of an init script it tells little, so look at the unit afterwards.
 ///
 /// # Errors
@@ -151,15 +151,6 @@ pub fn daemon_reload(host: &Host) -> Result<()> {
 pub fn unmask_runtime(host: &Host, unit: &str) -> Result<()> {
     check_name(unit)?;
     if host.facts.init == Init::Systemd { systemd::unmask_runtime(host, unit) } else { Ok(()) }
-}
-
-/// Forgets that `unit` failed: systemd refuses to start what failed too often in a row.
-///
-/// # Errors
-/// Where systemd cannot be asked.
-pub fn forget_failure(host: &Host, unit: &str) -> Result<()> {
-    check_name(unit)?;
-    if host.facts.init == Init::Systemd { systemd::forget_failure(host, unit) } else { Ok(()) }
 }
 
 /// The command with which people look at `unit`.

@@ -188,6 +188,9 @@ fn wanted_in(folder: &Path, name: &str) -> bool {
 }
 
 pub(super) fn act(host: &Host, act: Act, unit: &str) -> Result<Output> {
+    if matches!(act, Act::Start | Act::Restart) {
+        forget_starts(host, unit)?;
+    }
     Command::new("systemctl")
         .args(["--no-ask-password", &act.to_string(), "--", unit])
         .limit(JOB_LIMIT)
@@ -195,6 +198,7 @@ pub(super) fn act(host: &Host, act: Act, unit: &str) -> Result<Output> {
 }
 
 pub(super) fn launch(host: &Host, unit: &str) -> Result<bool> {
+    forget_starts(host, unit)?;
     let output = Command::new("systemctl")
         .args(["--no-ask-password", "--no-block", "start", "--", unit])
         .output(&host.runner)?;
@@ -219,8 +223,10 @@ pub(super) fn unmask_runtime(host: &Host, unit: &str) -> Result<()> {
     Err(fault.into())
 }
 
-pub(super) fn forget_failure(host: &Host, unit: &str) -> Result<()> {
-    // Fails where there is nothing to forget.
+/// Lets `unit` be started however often it was in the last seconds: systemd counts the starts that somebody asks for with those of
+/// its own, and refuses the sixth within 10 s (systemd.unit(5), StartLimitBurst=).
+fn forget_starts(host: &Host, unit: &str) -> Result<()> {
+    // Fails where it does not know the unit yet.
     Command::new("systemctl").args(["reset-failed", "--", unit]).output(&host.runner).map(drop)
 }
 

@@ -52,7 +52,7 @@ impl Service {
         if let (Act::Reload, Some(Ready::Cluster { cluster, .. })) = (act, &self.ready) {
             cluster.check_logins(cx.host)?;
         }
-        let unit = self.act(cx.host, act, &unit, logs)?;
+        let unit = self.act(cx.host, act, logs)?;
         if act == Act::Reload {
             renewed(unit.main_pid, &workers)?;
         }
@@ -71,10 +71,7 @@ impl Service {
         }
         let turn = self.prepare(cx, changes)?;
         let started = match &turn {
-            Some(Turn { act: Act::Start, unit, .. }) => {
-                self.forget(cx.host, unit)?;
-                services::launch(cx.host, &self.unit)?
-            }
+            Some(Turn { act: Act::Start, .. }) => services::launch(cx.host, &self.unit)?,
             _ => false,
         };
         // What is prepared is not prepared again, also where it is only waited for now.
@@ -115,14 +112,6 @@ impl Service {
         Ok(Some(Turn { act, unit, seen, logs: Logs::mark(&self.logs) }))
     }
 
-    /// Lets one that keeps failing be started.
-    fn forget(&self, host: &Host, unit: &Unit) -> Result<()> {
-        if ["failed", "activating"].iter().any(|state| unit.state.starts_with(state)) {
-            services::forget_failure(host, &self.unit)?;
-        }
-        Ok(())
-    }
-
     /// Asks the program itself whether it would take its configuration.
     fn check(&self, host: &Host) -> Result<()> {
         let Some((program, args)) = self.check.split_first() else { return Ok(()) };
@@ -133,10 +122,9 @@ impl Service {
         Err(refused(&self.unit, &output).into())
     }
 
-    /// Does `act` and waits until the service is ready. `before` is what it was, `logs` where its logs ended.
-    fn act(&self, host: &Host, act: Act, before: &Unit, logs: Logs) -> Result<Unit> {
+    /// Does `act` and waits until the service is ready. `logs` is where its logs ended.
+    fn act(&self, host: &Host, act: Act, logs: Logs) -> Result<Unit> {
         let mut told = Told { logs, said: Vec::new() };
-        self.forget(host, before)?;
         let output = match services::act(host, act, &self.unit) {
             Ok(output) => output,
             Err(error) if Fault::class_of(&error) == Class::Timeout => {
