@@ -1,8 +1,8 @@
 //! Templates: what is between `{{` and `}}`, in settings of steps and in files.
 //!
 //! Undefined names are errors. There is no `safe` filter: whatever is printed is quoted for the format that the template
-//! declares, or refused. Filters do not take secrets, which nobody could recognise afterwards; but for `urlencode`, since secrets are
-//! recognised percent-encoded, too.
+//! declares, or refused. Filters do not take secrets, which nobody could recognise afterwards; but for `urlencode` and `tojson`, since
+//! secrets are recognised in these forms, too, and for `sha512`, of which nobody gets a secret back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -13,6 +13,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, ObjectRepr, Rest, Serde};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, filters};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha512};
 use steps::kinds::Format;
 
 use super::document::with_known;
@@ -61,7 +62,8 @@ pub struct Scope {
 }
 
 /// The filters of templates, for errors and the documentation.
-pub const FILTERS: [&str; 9] = ["default", "int", "join", "length", "lower", "replace", "trim", "upper", "urlencode"];
+pub const FILTERS: [&str; 11] =
+    ["default", "int", "join", "length", "lower", "replace", "sha512", "tojson", "trim", "upper", "urlencode"];
 
 /// What a URL may hold anywhere as it is (RFC 3986, unreserved).
 const PLAIN_IN_URLS: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -264,19 +266,35 @@ fn environment(undefined: UndefinedBehavior, format: Option<Format>) -> Environm
         Ok(number) => Ok(Value::from(number)),
         Err(_) => Err(Error::new(ErrorKind::InvalidOperation, format!("'{text}' is not a whole number"))),
     });
-    environment.add_filter("urlencode", |value: &Value| {
-        let encoded = |text: &str| utf8_percent_encode(text, &PLAIN_IN_URLS).to_string();
-        match value.downcast_object_ref::<Secret>() {
-            Some(Secret(text)) => Ok(secret(&encoded(text))),
-            None if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError)),
-            None => Ok(Value::from(encoded(&value.to_string()))),
-        }
+    add_encoding(&mut environment, "urlencode", |text| utf8_percent_encode(text, &PLAIN_IN_URLS).to_string());
+    add_encoding(&mut environment, "tojson", json);
+    add_encoding(&mut environment, "sha512", |text| {
+        Sha512::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     });
     environment.add_filter("length", |value: &Value| {
         no_secret("length", value)?;
         filters::length(value)
     });
     environment
+}
+
+/// `text` as a string of JSON, in which nothing is left that means something to who reads JSON out of a line: a shell, an INI file, HTML.
+fn json(text: &str) -> String {
+    let plain = serde_json::Value::from(text).to_string();
+    let escaped = plain.chars().map(|c| match c {
+        '$' | '#' | ';' | '%' | '<' | '>' | '&' | '\'' | '`' => format!("\\u{:04x}", u32::from(c)),
+        _ => c.to_string(),
+    });
+    escaped.collect()
+}
+
+/// Adds a filter that writes a text in another form, and that takes secrets: what comes of one is one.
+fn add_encoding(environment: &mut Environment<'_>, name: &'static str, encode: fn(&str) -> String) {
+    environment.add_filter(name, move |value: &Value| match value.downcast_object_ref::<Secret>() {
+        Some(Secret(text)) => Ok(secret(&encode(text))),
+        None if value.is_undefined() => Err(Error::from(ErrorKind::UndefinedError)),
+        None => Ok(Value::from(encode(&value.to_string()))),
+    });
 }
 
 fn no_secret(filter: &str, value: &Value) -> Result<(), Error> {

@@ -117,6 +117,13 @@ fn secrets_are_known_and_never_told() {
     let steps = expand(&made, &given, &direct(), &debian()).unwrap();
     assert!(shown(&steps[0]).contains("secret: true"), "{}", shown(&steps[0]));
     assert!(given.is_secret("u://a:h%22u%27n%25t%20er%242@b/"));
+    // And in a string of JSON, which is plain text to an INI file.
+    let made = blueprint(&format!(
+        "{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = '{{\"p\": {{{{ inputs.password | tojson }}}}}}'\n"
+    ));
+    let steps = expand(&made, &given, &direct(), &debian()).unwrap();
+    assert!(shown(&steps[0]).contains("secret: true"), "{}", shown(&steps[0]));
+    assert!(given.is_secret(r#"{"p": "h\"u\u0027n\u0025t er\u00242"}"#));
     assert!(!format!("{given:?}").contains("er$2"));
 
     // Where a setting does not take it, or a filter makes something else of it, it is not quoted.
