@@ -1,5 +1,7 @@
 //! `service`: a unit of the host.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use distro::facts::Init;
 use distro::files::Meta;
@@ -34,6 +36,8 @@ pub struct Settings {
     config: Vec<String>,
     /// Package that it comes with.
     package: Option<String>,
+    /// A template whose instances it starts, `shop-worker@`: they get what they need to reach others, as the unit itself does.
+    instances: Option<String>,
     /// What has to answer before it is ready. Without it: each of `ports` accepts connections.
     ready: Option<Answers>,
     /// TCP ports that it listens on.
@@ -82,12 +86,24 @@ impl Kind for Settings {
                 return Err(fault.advice("write it as ready = { tcp = \"127.0.0.1:8080\" }").into());
             }
         };
+        let mut config: Vec<PathBuf> = self.config.into_iter().map(Into::into).collect();
         let mut resources = network(cx, &unit)?;
+        if let Some(template) = &self.instances {
+            if !template.ends_with('@') {
+                let fault = refused(&format!("'instances' names no template: '{template}'"));
+                return Err(fault.advice("write it as instances = \"shop-worker@\"").into());
+            }
+            let theirs = network(cx, &services::full_name(template))?;
+            if !theirs.is_empty() {
+                config.push(drop_ins(&services::full_name(template)).into());
+            }
+            resources.extend(theirs);
+        }
         resources.push(Box::new(Service {
             enabled: self.enabled,
             running: self.running,
             reload: self.reload,
-            config: self.config.into_iter().map(Into::into).collect(),
+            config,
             package: self.package,
             ready,
             ports: self.ports,
@@ -107,7 +123,7 @@ fn network(cx: &dyn Context, unit: &str) -> Result<Vec<Box<dyn Resource>>> {
     if variables.is_empty() || facts.init != Init::Systemd || !unit.ends_with(".service") {
         return Ok(Vec::new());
     }
-    let folder = format!("/etc/systemd/system/{unit}.d");
+    let folder = drop_ins(unit);
     let file = format!("{folder}/surefoot-network.env");
     // No value has anything in it that quotes do not keep: proxies are percent-encoded, and the rest is names and addresses.
     let content: String = variables.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
@@ -117,6 +133,11 @@ fn network(cx: &dyn Context, unit: &str) -> Result<Vec<Box<dyn Resource>>> {
         Box::new(File { meta: Meta::root(0o600), sensitive: true, ..File::new(&file, content) }),
         Box::new(File::new(format!("{folder}/surefoot-network.conf"), drop_in)),
     ])
+}
+
+/// The folder of a unit's drop-ins that are the administrator's.
+fn drop_ins(unit: &str) -> String {
+    format!("/etc/systemd/system/{unit}.d")
 }
 
 #[cfg(test)]
@@ -166,6 +187,11 @@ mod tests {
         let file = format!("file {folder}/surefoot-network.env");
         let conf = format!("file {folder}/surefoot-network.conf");
         assert_eq!(names(&resources), [&format!("directory {folder}"), &file, &conf, "service x.service"]);
+        let both = step.expand::<Settings>(json!({"unit": "x", "instances": "w@"})).unwrap();
+        let theirs = "file /etc/systemd/system/w@.service.d/surefoot-network.env";
+        assert_eq!((names(&both).len(), names(&both)[4].as_str()), (7, theirs));
+        assert!(format!("{:?}", both[6]).contains("config: [\"/etc/systemd/system/w@.service.d\"]"), "{:?}", both[6]);
+        assert!(step.expand::<Settings>(json!({"unit": "x", "instances": "w"})).is_err());
         let content = wants(&resources, &file);
         let proxy = "http://CORP%5Cjo:p%40ss%3Aw%2Frd%23%3F%25@proxy.corp:3128";
         for line in [
