@@ -1,5 +1,6 @@
 //! `http`: a conversation with a service of the host.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::units::Span;
+use super::value::AbsolutePath;
 use super::{Context, Kind, refused};
 use crate::Resource;
 use crate::resources::http::{Http, Request};
@@ -39,6 +41,9 @@ pub struct Settings {
     units: Vec<String>,
     /// Package: a new version of it makes `command` and `act` be done again.
     package: Option<String>,
+    /// Files and folders: when their content changes, `command` and `act` are done again.
+    #[serde(default)]
+    config: Vec<AbsolutePath>,
     /// How long all of it may take, 1 min where it is not given.
     limit: Option<Span>,
 }
@@ -115,7 +120,9 @@ impl Kind for Settings {
             act: requests(self.act)?,
             units: self.units.iter().map(|unit| services::full_name(unit)).collect(),
             package: self.package,
+            config: self.config.into_iter().map(|AbsolutePath(path)| path.into()).collect(),
             limit: self.limit.map_or(LIMIT, |span| span.0),
+            done: Cell::new(false),
         })])
     }
 }

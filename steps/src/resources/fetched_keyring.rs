@@ -64,9 +64,14 @@ impl Resource for FetchedKeyring {
         vec![paths::claim(&self.path, self.fingerprints.join(" "))]
     }
 
-    fn probe(&self, _: &Cx<'_>) -> Result<Probe> {
-        let summary = match is_ours(&self.path, &self.fingerprints)? {
+    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let pinned = self.fingerprints.join(" ");
+        let (item, summary) = match is_ours(&self.path, &self.fingerprints)? {
             Some(true) => return Ok(Probe::InPlace(Value::Null)),
+            // A part of its own: whatever keys it is found with at the end, one of the undos knows them.
+            Some(false) if cx.memory.intended(&format!("file:{}", self.path)) => {
+                (format!("keyring {pinned}"), format!("replace with the keys that are pinned now, from {}", self.url))
+            }
             Some(false) => {
                 return Err(Fault::new(
                     Class::Conflict,
@@ -76,10 +81,10 @@ impl Resource for FetchedKeyring {
                 .advice(format!("remove {} if nobody needs it, then run again", self.path))
                 .into());
             }
-            None => format!("fetch from {}", self.url),
+            None => ("keyring".to_owned(), format!("fetch from {}", self.url)),
         };
         let undo = Undo::RemoveKeyring { path: self.path.clone(), fingerprints: self.fingerprints.clone() };
-        Ok(Probe::Changes(vec![Change::new("keyring", summary, undo)]))
+        Ok(Probe::Changes(vec![Change::new(item, summary, undo)]))
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {

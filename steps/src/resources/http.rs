@@ -1,7 +1,9 @@
 //! A conversation over HTTP with a service of this host.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -10,6 +12,7 @@ use distro::patience::pause;
 use distro::{Class, Command, Fault};
 use serde_json::{Value, json};
 
+use super::service::read_config;
 use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo};
 
 /// How long one answer may take.
@@ -62,8 +65,12 @@ pub struct Http {
     pub units: Vec<String>,
     /// Package whose new version makes everything be done anew.
     pub package: Option<String>,
+    /// Files and folders whose new content makes everything be done anew.
+    pub config: Vec<PathBuf>,
     /// How long all of it may take.
     pub limit: Duration,
+    /// Was everything done just now? What was remembered before that is of no interest then.
+    pub done: Cell<bool>,
 }
 
 /// Why a request is not answered as expected.
@@ -74,8 +81,8 @@ struct No {
 }
 
 impl Http {
-    fn proof(&self, cx: &Cx<'_>, version: &str) -> Result<String> {
-        let mut parts = format!("{} {:?} {:?} {:?} {version}", self.url, self.look, self.command, self.act);
+    fn proof(&self, cx: &Cx<'_>, version: &str, stamps: &[String]) -> Result<String> {
+        let mut parts = format!("{} {:?} {:?} {:?} {version} {stamps:?}", self.url, self.look, self.command, self.act);
         for unit in &self.units {
             parts.push_str(&format!(" {}", cx.look.unit(unit)?.invocation));
         }
@@ -240,17 +247,26 @@ impl Resource for Http {
             }
         }
         let version = self.version(cx)?;
-        let proof = self.proof(cx, &version)?;
+        let config = match read_config(cx.key, &self.config, "") {
+            Err(_) if !cx.host.root => return Ok(Probe::Hidden(format!("what {} answers", self.url))),
+            config => config?,
+        };
+        // Somebody may have used a file that was another for a while.
+        let proof = self.proof(cx, &version, &config.stamps)?;
         let seen = cx.memory.seen(cx.id);
-        let in_place = || Probe::InPlace(json!({ "proof": proof, "version": version }));
+        let in_place = || Probe::InPlace(json!({ "proof": proof, "version": version, "config": config.digest }));
         if seen.and_then(|seen| seen["proof"].as_str()) == Some(&proof) {
             return Ok(in_place());
         }
         if !cx.host.root {
             return Ok(Probe::Hidden(format!("what {} answers", self.url)));
         }
-        if let Some(old) = seen.and_then(|seen| seen["version"].as_str()).filter(|old| *old != version) {
+        let last = |part: &str| seen.and_then(|seen| seen[part].as_str()).filter(|_| !self.done.get());
+        if let Some(old) = last("version").filter(|old| *old != version) {
             return Ok(self.change(&format!("version {version} in place of {old}")));
+        }
+        if last("config").is_some_and(|old| old != config.digest) {
+            return Ok(self.change("its files are others now"));
         }
         Ok(match self.ask(&self.look, None)? {
             Ok(()) => in_place(),
@@ -277,6 +293,7 @@ impl Resource for Http {
                     .into());
             }
         }
+        self.done.set(true);
         Ok(())
     }
 }

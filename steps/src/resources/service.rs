@@ -21,6 +21,7 @@ use self::config::{Judgement, Seen, Touched};
 use crate::{Change, Claim, Cx, Port, Probe, Resource, Stage, Undo};
 
 pub(crate) use bring::{refused, renewed};
+pub(crate) use config::read as read_config;
 pub use ready::{Answer, Ready};
 pub use undo::{take_up, undo_enabled, undo_running};
 

@@ -78,7 +78,7 @@ pub(super) fn judge(last: Option<&Seen>, now: &Seen, touched: Touched, reloads: 
 
 /// Files on disk, digested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     pub digest: String,
     pub stamps: Vec<String>,
     /// Every path that was looked at, also those that are not there.
@@ -89,7 +89,7 @@ pub(super) struct Reading {
 ///
 /// # Errors
 /// Where one cannot be read, class `permission` where a right is missing.
-pub(super) fn read(key: &[u8], paths: &[PathBuf], more: &str) -> Result<Reading> {
+pub(crate) fn read(key: &[u8], paths: &[PathBuf], more: &str) -> Result<Reading> {
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
         list(path, &mut files)?;
