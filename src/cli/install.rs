@@ -13,7 +13,7 @@ use crate::engine::event::{RunId, What, millis};
 use crate::engine::install::{Install, Tally};
 use crate::engine::journal::{Journal, Record};
 use crate::engine::lock::Lock;
-use crate::engine::plan::Plan;
+use crate::engine::plan::{self, Plan};
 use crate::engine::planfile;
 use crate::engine::session::Session;
 use crate::engine::state::{LastRun, State};
@@ -88,15 +88,21 @@ pub fn run(context: &Context, args: &InstallArgs) -> Result<i32> {
         |facts: &distro::Facts| super::product::expand(&product.network, &product.blueprint, &product.inputs, facts);
     let mut install = Install::new(&mut session, &expand);
     let done = install.run(plan);
-    let (tally, position) = (install.tally, install.position);
+    let (mut tally, mut position) = (install.tally, install.position);
     let mut taken = None;
     let done = done.and_then(|()| {
         if args.prune && !orphans.is_empty() {
             let orphaned = |id: &str| orphans.iter().any(|orphan| orphan == id);
             let taken = taken.insert(Taken::default());
             uninstall::take_back(&mut session, &orphaned, false, &mut product.others, taken)?;
-            // Nothing that stays may have gone with it.
-            Install::new(&mut session, &expand).verify()?;
+            // Services that stay take up what is left of their configuration, and nothing that stays may have gone with the rest.
+            let left = plan::make(&expand, &host, &session.state, &session.key)?;
+            let mut install = Install::new(&mut session, &expand);
+            let done = install.run(left);
+            tally.changed += install.tally.changed;
+            tally.restarted += install.tally.restarted;
+            position = install.position;
+            done?;
         }
         bygone.into_iter().try_for_each(|resource| session.record_later(Record::Forgotten { resource }))
     });

@@ -322,7 +322,7 @@ impl<'s, 'a> Install<'s, 'a> {
     ///
     /// # Errors
     /// Class `verify`, where one is not.
-    pub fn verify(&mut self) -> Result<()> {
+    fn verify(&mut self) -> Result<()> {
         let plan = plan::make(self.expand, self.session.host, &self.session.state, &self.session.key)?;
         let mut wrong = Vec::new();
         for entry in &plan.entries {
