@@ -1,10 +1,11 @@
 //! The built-in blueprint `stackstorm`, on a stand-in for Ubuntu 22.04 and with stand-ins for the vendors' packages.
 
 use anyhow::{Context, Result, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use lab::{
-    Digest, Host,
+    Digest, Host, Suite,
     run::ensure_said,
-    stackstorm::{self, PASSWORD},
+    stackstorm::{self, PASSWORD, Vendors},
     sweep::{self, Random},
 };
 use std::time::{Duration, Instant};
@@ -268,3 +269,127 @@ fn secrets_of_stackstorm_are_where_they_belong() -> Result<()> {
     }
     Ok(())
 }
+
+/// A directory on the host itself: `jo` is a member of the group `operators`, `eve` of none; both have the password `PASSWORD`.
+fn directory(host: &Host) -> Result<()> {
+    host.write(
+        "/root/seed",
+        "slapd slapd/password1 password Bind pw 1\nslapd slapd/password2 password Bind pw 1\nslapd slapd/domain string corp.test\n",
+        0o600,
+    )?;
+    let person = |name: &str| {
+        format!(
+            "dn: uid={name},ou=people,dc=corp,dc=test\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\nuserPassword:: {}\n\n",
+            STANDARD.encode(PASSWORD)
+        )
+    };
+    let entries = format!(
+        "dn: ou=people,dc=corp,dc=test\nobjectClass: organizationalUnit\nou: people\n\n{}{}\
+         dn: cn=operators,dc=corp,dc=test\nobjectClass: groupOfNames\ncn: operators\nmember: uid=jo,ou=people,dc=corp,dc=test\n",
+        person("jo"),
+        person("eve")
+    );
+    host.write("/root/entries", entries, 0o600)?;
+    host.sh(
+        "debconf-set-selections /root/seed && apt-get update -q && \
+         DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends slapd && \
+         ldapadd -x -H ldap://127.0.0.1 -D cn=admin,dc=corp,dc=test -w 'Bind pw 1' -f /root/entries && rm /root/seed /root/entries",
+    )
+    .map(drop)
+}
+
+#[test]
+fn components_of_stackstorm_are_added_and_taken_away() -> Result<()> {
+    let vendors = Vendors::start(Suite::Ubuntu)?;
+    let host = installed()?;
+    let tokens = ["xoxb-1-A'b $c", "xapp-2-\"D\" #e"];
+    for (name, text) in [("bot", tokens[0]), ("app", tokens[1]), ("directory", PASSWORD), ("bind", "Bind pw 1")] {
+        host.write(&format!("/root/{name}"), text, 0o600)?;
+    }
+    let install = |more: &str| {
+        let words: Vec<&str> = more.split(' ').filter(|word| !word.is_empty()).collect();
+        vendors.install(&host, &words)
+    };
+
+    // Roles, and ChatOps. Tokens of another form are refused at once.
+    let swapped =
+        "plan stackstorm --set chatops=slack --set-file slack_bot_token=/root/app --set-file slack_app_token=/root/bot";
+    let output = host.surefoot(swapped)?.code_is(10)?;
+    ensure!(output.stderr.contains("slack_bot_token") && output.stderr.contains("xoxb-"), "{}", output.stderr);
+    install(
+        "--set rbac=true --set chatops=slack --set-file slack_bot_token=/root/bot --set-file slack_app_token=/root/app",
+    )?
+    .ok()?;
+    let said = python(
+        &host,
+        &format!(
+            "{}print(run('core.local', cmd='id -un')['status'])\nprint(ask('/api/v1/rbac/role_assignments?user=st2admin', headers=token)[1])",
+            session(PASSWORD)
+        ),
+    )?;
+    ensure!(said.starts_with("succeeded\n") && said.contains("system_admin"), "{said}");
+    let unit = host
+        .sh("systemctl show -p ActiveState,NRestarts --value st2chatops; ss -Hltn 'sport = 8081' | awk '{print $4}'")?;
+    assert_eq!(unit, "0\nactive\n127.0.0.1:8081");
+    assert_eq!(
+        host.sh("stat -c '%a %U' /etc/default/st2chatops; dpkg-query -W -f '${Version}' nodejs")?,
+        "600 root\n20.19.0-1nodesource1"
+    );
+    for secret in [tokens[0], tokens[1], &host.sh(KEY)?] {
+        host.write("/root/secret", secret, 0o600)?;
+        let logs = "/var/log /run/log /var/lib/surefoot/stackstorm/journal*";
+        assert_eq!(host.sh(&format!("grep -rlF -f /root/secret {logs} || true"))?, "", "{secret}");
+    }
+    let told = host.install("stackstorm")?;
+    ensure!(told.changed + told.restarted == 0, "{told:?}");
+    // What somebody takes away is put back: the key in StackStorm, the role.
+    host.sh(
+        "rm /opt/stackstorm/rbac/assignments/st2admin.yaml && st2-apply-rbac-definitions && systemctl stop st2chatops",
+    )?;
+    ensure!(host.surefoot("status stackstorm --exit-code")?.code() == 2);
+    host.install("stackstorm")?;
+    host.surefoot("status stackstorm --exit-code")?.ok()?;
+
+    // Users of a directory.
+    directory(&host)?;
+    let wrong = "--set auth=ldap --set user=jo --set-file directory_password=/root/bind --set-file ldap_bind_password=/root/bind --set ldap_host=127.0.0.1 \
+                 --set ldap_tls=none --set ldap_base=ou=people,dc=corp,dc=test --set ldap_bind_dn=cn=admin,dc=corp,dc=test \
+                 --set ldap_group=cn=operators,dc=corp,dc=test --set ldap_group_role=observer";
+    let output = install(wrong)?;
+    ensure!(output.code() == 27 && output.stderr.contains("class   login"), "{}{}", output.stdout, output.stderr);
+    host.surefoot("install --resume --yes --set-file directory_password=/root/directory")?.ok()?;
+    let said = python(
+        &host,
+        &format!(
+            "for user in ('jo', 'eve', 'st2admin'): print(login(user, {0})[0])\nprint(login('jo', 'wrong')[0])\n\
+             token = {{'X-Auth-Token': json.loads(login('jo', {0})[1])['token']}}\n\
+             roles = json.loads(ask('/api/v1/rbac/role_assignments?user=jo', headers=token)[1])\nprint(sorted(one['role'] for one in roles))",
+            serde_json::Value::from(PASSWORD)
+        ),
+    )?;
+    assert_eq!(said, "201\n401\n401\n401\n['observer', 'system_admin']");
+
+    // Taken away again.
+    install("--set rbac=false --set chatops=none --set auth=file --set user=st2admin --prune")?.ok()?;
+    for gone in [
+        "/opt/stackstorm/chatops/bin/hubot",
+        "/etc/default/st2chatops",
+        "/usr/bin/node",
+        "/opt/stackstorm/rbac/assignments/jo.yaml",
+    ] {
+        ensure!(!host.exists(gone)?, "{gone} is still there");
+    }
+    let said = python(
+        &host,
+        &format!(
+            "{}print(run('core.local', cmd='id -un')['status'], login('jo', {})[0])",
+            session(PASSWORD),
+            serde_json::Value::from(PASSWORD)
+        ),
+    )?;
+    assert_eq!(said, "succeeded 401");
+    Ok(())
+}
+
+/// Prints the key that ChatOps logs in with.
+const KEY: &str = "python3 -c 'import json; print(json.load(open(\"/var/lib/surefoot/stackstorm/secrets.json\"))[\"values\"][\"chatops_key\"])'";

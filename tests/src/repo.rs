@@ -17,6 +17,7 @@ pub struct Package {
     version: String,
     fields: Vec<(String, String)>,
     files: Vec<(String, Vec<u8>, u32)>,
+    conffiles: Vec<String>,
     scripts: Vec<(String, String)>,
 }
 
@@ -28,6 +29,7 @@ impl Package {
             version: version.to_owned(),
             fields: Vec::new(),
             files: Vec::new(),
+            conffiles: Vec::new(),
             scripts: Vec::new(),
         }
     }
@@ -40,7 +42,17 @@ impl Package {
 
     /// A file; what is below /etc becomes a conffile.
     pub fn file(mut self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Self {
+        if path.starts_with("/etc/") {
+            return self.conffile(path, content, mode);
+        }
         self.files.push((path.to_owned(), content.as_ref().to_vec(), mode));
+        self
+    }
+
+    /// A conffile, wherever it is.
+    pub fn conffile(mut self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Self {
+        self.files.push((path.to_owned(), content.as_ref().to_vec(), mode));
+        self.conffiles.push(path.to_owned());
         self
     }
 
@@ -80,8 +92,7 @@ impl Package {
             put(&inside(path), content, *mode)?;
         }
         put(&inside("DEBIAN/control"), self.control().as_bytes(), 0o644)?;
-        let conffiles: String =
-            self.files.iter().filter(|file| file.0.starts_with("/etc/")).map(|file| format!("{}\n", file.0)).collect();
+        let conffiles: String = self.conffiles.iter().map(|path| format!("{path}\n")).collect();
         put(&inside("DEBIAN/conffiles"), conffiles.as_bytes(), 0o644)?;
         for (name, content) in &self.scripts {
             put(&inside(&format!("DEBIAN/{name}")), content.as_bytes(), 0o755)?;

@@ -82,14 +82,38 @@ Restart=on-failure
 RestartSec=5
 ";
 
-/// The packages `st2` and `st2web`.
+const CHATOPS: &str = "\
+[Unit]
+Description=StackStorm service st2chatops
+After=network.target
+
+[Service]
+Type=simple
+User=st2
+Group=st2
+EnvironmentFile=-/etc/default/st2chatops
+WorkingDirectory=/opt/stackstorm/chatops
+ExecStart=/opt/stackstorm/chatops/bin/hubot
+TimeoutSec=60
+PrivateTmp=true
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// The packages `st2`, `st2web` and `st2chatops`.
 ///
 /// # Errors
 /// When PyPI does not give their parts.
 pub fn packages(suite: Suite) -> Result<Vec<Package>> {
     let bin = "/opt/stackstorm/st2/bin";
     let mut st2 = Package::new("st2", VERSION)
-        .field("Depends", "python3, libpython3-stdlib, openssh-server, openssh-client, bash, netbase, sudo, adduser")
+        .field(
+            "Depends",
+            "python3, libpython3-stdlib, openssh-server, openssh-client, bash, netbase, sudo, adduser, ldap-utils",
+        )
         .file("/etc/st2/st2.conf", data("st2.conf")?, 0o644)
         .file("/etc/st2/htpasswd", "", 0o600)
         .file(
@@ -114,7 +138,8 @@ pub fn packages(suite: Suite) -> Result<Vec<Package>> {
             0o644,
         );
     }
-    for name in SERVICES.into_iter().chain(["st2actionrunner", "st2-register-content", "gunicorn"]) {
+    let programs = ["st2actionrunner", "st2-register-content", "st2-apply-rbac-definitions", "gunicorn"];
+    for name in SERVICES.into_iter().chain(programs) {
         let program = format!("#!/bin/sh\nexec {bin}/stand-in {name} \"$@\"\n");
         st2 = st2.file(&format!("{bin}/{name}"), &program, 0o755);
         if name.starts_with("st2-") {
@@ -136,7 +161,22 @@ pub fn packages(suite: Suite) -> Result<Vec<Package>> {
             "'use strict';\nangular.module('main').constant('st2Config', {});\n",
             0o644,
         );
-    Ok(vec![st2, web])
+    let chatops = Package::new("st2chatops", VERSION)
+        .field("Depends", "nodejs (>= 20.0.0), python3")
+        .conffile("/opt/stackstorm/chatops/st2chatops.env", data("st2chatops.env")?, 0o644)
+        .file(
+            "/opt/stackstorm/chatops/bin/hubot",
+            "#!/bin/sh\n. /opt/stackstorm/chatops/st2chatops.env\nexec /opt/stackstorm/chatops/bin/stand-in\n",
+            0o755,
+        )
+        .file("/opt/stackstorm/chatops/bin/stand-in", data("hubot")?, 0o755)
+        .file("/lib/systemd/system/st2chatops.service", CHATOPS, 0o644)
+        .script("postinst", "#!/bin/sh\nset -e\ndeb-systemd-helper enable st2chatops.service >/dev/null || true\n\
+             if [ -d /run/systemd/system ]; then systemctl --system daemon-reload; fi\n")
+        .script("prerm", "#!/bin/sh\nif [ -d /run/systemd/system ]; then systemctl stop st2chatops.service; fi\n")
+        .script("postrm", "#!/bin/sh\nif [ \"$1\" = purge ]; then deb-systemd-helper purge st2chatops.service >/dev/null || true; fi\n\
+             if [ -d /run/systemd/system ]; then systemctl --system daemon-reload; fi\n");
+    Ok(vec![st2, web, chatops])
 }
 
 /// A server that answers for the vendors, with their repositories laid out as theirs.
@@ -146,6 +186,7 @@ pub struct Vendors {
     pub web: Web,
     stackstorm: Repo,
     mongodb: Repo,
+    node: Repo,
     /// What the server reads the keys from.
     _keys: tempfile::TempDir,
 }
@@ -159,13 +200,17 @@ impl Vendors {
         let (web, keys) = (Web::start()?, tempfile::tempdir()?);
         let stackstorm = Repo::laid_out(suite.codename(), "main", &packages(suite)?)?;
         let mongodb = mongodb::repository(suite)?;
+        let node = Package::new("nodejs", "20.19.0-1nodesource1").file("/usr/bin/node", "#!/bin/sh\nexit 1\n", 0o755);
+        let node = Repo::laid_out("nodistro", "main", &[node])?;
         fs::write(keys.path().join("gpgkey"), stackstorm.key())?;
         fs::write(keys.path().join("server-7.0.asc"), mongodb.key())?;
+        fs::write(keys.path().join("nodesource-repo.gpg.key"), node.key())?;
         web.serve("/StackStorm/stable/ubuntu", stackstorm.folder());
         web.serve("/StackStorm/stable", keys.path());
         web.serve("/apt/ubuntu", mongodb.folder());
         web.serve("/static/pgp", keys.path());
-        Ok(Self { web, stackstorm, mongodb, _keys: keys })
+        web.serve("/node_20.x", node.folder());
+        Ok(Self { web, stackstorm, mongodb, node, _keys: keys })
     }
 
     /// Answers that let the built-in blueprint install from it; every secret is given, so that two hosts can be compared.
@@ -174,9 +219,11 @@ impl Vendors {
         let url = self.web.url();
         format!(
             "st2_repository = '{url}/StackStorm/stable'\nst2_fingerprint = '{}'\nmongodb_repository = '{url}/apt/ubuntu'\n\
-             mongodb_key = '{url}/static/pgp/server-7.0.asc'\nmongodb_fingerprint = '{}'\nworkers = '2'\npassword = '''{PASSWORD}'''\n",
+             mongodb_key = '{url}/static/pgp/server-7.0.asc'\nmongodb_fingerprint = '{}'\nnode_repository = '{url}/node_20.x'\n\
+             node_key = '{url}/static/pgp/nodesource-repo.gpg.key'\nnode_fingerprint = '{}'\nworkers = '2'\npassword = '''{PASSWORD}'''\n",
             self.stackstorm.fingerprint(),
-            self.mongodb.fingerprint()
+            self.mongodb.fingerprint(),
+            self.node.fingerprint()
         )
     }
 
@@ -214,7 +261,9 @@ pub fn fresh() -> Result<Snapshot> {
 /// When it cannot be installed.
 pub fn installed() -> Result<Snapshot> {
     let mut key = snapshot::key_of(&crate::place::surefoot()?)?;
-    for name in ["stand-in", "st2.conf", "runners.sh", "st2ctl", "postinst", "prerm", "postrm"] {
+    for name in
+        ["stand-in", "st2.conf", "runners.sh", "st2ctl", "postinst", "prerm", "postrm", "hubot", "st2chatops.env"]
+    {
         key.push_str(&data(name)?);
     }
     Snapshot::cached("stackstorm", &key, || {
