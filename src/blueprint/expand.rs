@@ -1,5 +1,7 @@
 //! Steps to resources: conditions, differences between hosts, templates, kinds.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use anyhow::Result;
@@ -82,6 +84,8 @@ pub(super) struct Scopes<'a> {
     network: &'a Setting,
     facts: &'a Facts,
     scope: Scope,
+    /// Settings that a secret was put into, so far.
+    secret_settings: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Scopes<'a> {
@@ -91,7 +95,7 @@ impl<'a> Scopes<'a> {
             scope.declare(&spec.name);
         }
         inputs.put_into(&mut scope);
-        Self { blueprint, inputs, network, facts, scope }
+        Self { blueprint, inputs, network, facts, scope, secret_settings: RefCell::default() }
     }
 
     /// Does the condition at `span` hold?
@@ -158,7 +162,10 @@ impl<'a> Scopes<'a> {
     fn render(&self, node: &Node) -> Result<Node, Fault> {
         let data = match &node.data {
             Data::Text(text) if is_template(text) => {
-                let value = self.scope.setting(text).map_err(|mistake| self.fault(&node.span, &mistake))?;
+                let (value, secret) = self.scope.setting(text).map_err(|mistake| self.fault(&node.span, &mistake))?;
+                if secret {
+                    self.secret_settings.borrow_mut().insert(value.to_string());
+                }
                 let mut rendered = self.node(&value, &node.span)?;
                 rendered.template = Some(text.clone());
                 return Ok(rendered);
@@ -282,6 +289,10 @@ impl Context for StepContext<'_> {
 
     fn is_secret(&self, text: &str) -> bool {
         self.scopes.inputs.is_secret(text)
+    }
+
+    fn has_secret(&self, setting: &str) -> bool {
+        self.scopes.secret_settings.borrow().contains(setting)
     }
 
     fn offer(&self, StepRef(id): &StepRef) -> Result<Option<Offer>> {

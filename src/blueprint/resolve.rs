@@ -123,7 +123,7 @@ pub(super) fn default(blueprint: &Blueprint, spec: &InputSpec, scope: &Scope) ->
     };
     let rendered = match default {
         Scalar::Text(text) if is_template(text) => {
-            let value = scope.setting(text).map_err(|mistake| fault(&mistake.message))?;
+            let (value, _) = scope.setting(text).map_err(|mistake| fault(&mistake.message))?;
             if let Ok(value) = bool::try_from(value.clone()) {
                 Scalar::Bool(value)
             } else if let Ok(number) = i64::try_from(value.clone()) {

@@ -4,6 +4,7 @@
 //! declares, or refused. Filters do not take secrets, which nobody could recognise afterwards; but for `urlencode` and `tojson`, since
 //! secrets are recognised in these forms, too, and for `sha512`, of which nobody gets a secret back.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -33,8 +34,14 @@ impl Object for Secret {
     }
 
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        PRINTED.set(true);
         self.0.fmt(f)
     }
+}
+
+thread_local! {
+    /// Was a secret put into a text since this was last taken?
+    static PRINTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A secret, as templates see it.
@@ -115,11 +122,19 @@ impl Scope {
         quote::finish(&text, format).map_err(|(line, message)| Mistake { line, message })
     }
 
-    /// Renders a setting: a text that is exactly one `{{ … }}` keeps the type of its value, else it is text.
+    /// Renders a setting: a text that is exactly one `{{ … }}` keeps the type of its value, else it is text. Says whether a secret was
+    /// put into it.
     ///
     /// # Errors
     /// As [`Scope::render`].
-    pub fn setting(&self, template: &str) -> Result<Value, Mistake> {
+    pub fn setting(&self, template: &str) -> Result<(Value, bool), Mistake> {
+        PRINTED.set(false);
+        let value = self.value(template)?;
+        let is_secret = value.downcast_object_ref::<Secret>().is_some();
+        Ok((value, PRINTED.take() || is_secret))
+    }
+
+    fn value(&self, template: &str) -> Result<Value, Mistake> {
         let Some(expression) = sole_expression(template) else {
             let environment = environment(UndefinedBehavior::Strict, None);
             let text = environment.render_str(template, self.context()).map_err(|error| mistake(&error, template))?;

@@ -274,7 +274,7 @@ fn secrets_of_stackstorm_are_where_they_belong() -> Result<()> {
 fn directory(host: &Host) -> Result<()> {
     host.write(
         "/root/seed",
-        "slapd slapd/password1 password Bind pw 1\nslapd slapd/password2 password Bind pw 1\nslapd slapd/domain string corp.test\n",
+        "slapd slapd/password1 password admin\nslapd slapd/password2 password admin\nslapd slapd/domain string corp.test\n",
         0o600,
     )?;
     let person = |name: &str| {
@@ -293,7 +293,7 @@ fn directory(host: &Host) -> Result<()> {
     host.sh(
         "debconf-set-selections /root/seed && apt-get update -q && \
          DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends slapd && \
-         ldapadd -x -H ldap://127.0.0.1 -D cn=admin,dc=corp,dc=test -w 'Bind pw 1' -f /root/entries && rm /root/seed /root/entries",
+         ldapadd -x -H ldap://127.0.0.1 -D cn=admin,dc=corp,dc=test -w admin -f /root/entries && rm /root/seed /root/entries",
     )
     .map(drop)
 }
@@ -303,7 +303,7 @@ fn components_of_stackstorm_are_added_and_taken_away() -> Result<()> {
     let vendors = Vendors::start(Suite::Ubuntu)?;
     let host = installed()?;
     let tokens = ["xoxb-1-A'b $c", "xapp-2-\"D\" #e"];
-    for (name, text) in [("bot", tokens[0]), ("app", tokens[1]), ("directory", PASSWORD), ("bind", "Bind pw 1")] {
+    for (name, text) in [("bot", tokens[0]), ("app", tokens[1]), ("directory", PASSWORD), ("bind", "admin")] {
         host.write(&format!("/root/{name}"), text, 0o600)?;
     }
     let install = |more: &str| {

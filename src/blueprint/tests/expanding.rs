@@ -145,6 +145,20 @@ fn secrets_are_known_and_never_told() {
 }
 
 #[test]
+fn a_secret_that_is_a_common_word_is_in_no_bodys_way() {
+    let wait = |url: &str| {
+        let text = format!("{HEAD}{SECRET}[[step]]\nid = \"a\"\nkind = \"wait\"\nurl = \"{url}\"\n");
+        let made = with_kinds(&text, &[], steps::kinds::ALL).unwrap();
+        let given = inputs(&made, &[], &[("SUREFOOT_INPUT_PASSWORD", "admin")]).unwrap();
+        expand(&made, &given, &direct(), &debian()).map(drop)
+    };
+    wait("http://127.0.0.1/admin").unwrap();
+    for url in ["http://127.0.0.1/{{ inputs.password }}", "http://127.0.0.1/{{ inputs.password | urlencode }}"] {
+        assert!(wait(url).unwrap_err().to_string().contains("secret"), "{url}");
+    }
+}
+
+#[test]
 fn what_to_do_next_shows_no_secret() {
     let text = format!(
         "{}next = [\"Open http://{{{{ host.fqdn }}}}/\", \"Password: {{{{ inputs.password }}}}\"]\n{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"x\"\n",

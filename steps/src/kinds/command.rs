@@ -46,7 +46,7 @@ impl Kind for Settings {
             if argv.first().is_none_or(String::is_empty) || argv.iter().any(|arg| arg.contains('\0')) {
                 return Err(refused(cx, format!("'{setting}' is not a program with its arguments")).into());
             }
-            if argv.iter().any(|arg| cx.is_secret(arg)) {
+            if argv.iter().any(|arg| cx.has_secret(arg)) {
                 return Err(refused(cx, format!("'{setting}' has a secret in it, and everybody can see arguments"))
                     .advice("give the secret to the command by 'stdin', or by a file")
                     .into());

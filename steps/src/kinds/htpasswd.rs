@@ -49,7 +49,7 @@ impl Settings {
             return Err(refused(cx, "'users' is empty", "give one, as users = { admin = \"{{ inputs.password }}\" }"));
         }
         for (name, password) in &self.users {
-            if cx.is_secret(name) {
+            if cx.has_secret(name) {
                 return Err(refused(cx, "'users' has a secret as a name, and names are shown", "take another name"));
             }
             if name.is_empty() || name.starts_with('#') || name.contains(|c: char| c == ':' || c.is_control()) {

@@ -99,13 +99,13 @@ impl Kind for Settings {
         }
         net::split_url(&self.url)
             .map_err(|error| refused(cx, &format!("'url': {error}"), "write it as https://name"))?;
-        if self.url.ends_with('/') || cx.is_secret(&self.url) {
+        if self.url.ends_with('/') || cx.has_secret(&self.url) {
             return no(
                 "'url' ends in a slash, or has a secret in it",
                 "write it as https://name, and paths for themselves",
             );
         }
-        if self.command.iter().any(|word| cx.is_secret(word)) {
+        if self.command.iter().any(|word| cx.has_secret(word)) {
             return no(
                 "'command' has a secret in it, and everybody can see arguments",
                 "let it read the secret from a file",
@@ -130,7 +130,7 @@ impl Kind for Settings {
 impl Asked {
     fn request(self, cx: &dyn Context) -> Result<Request> {
         let no = |what: String, advice: &str| Err(refused(cx, &what, advice));
-        if !self.path.starts_with('/') || self.path.contains(char::is_whitespace) || cx.is_secret(&self.path) {
+        if !self.path.starts_with('/') || self.path.contains(char::is_whitespace) || cx.has_secret(&self.path) {
             return no(
                 "a 'path' does not begin with a slash, or has a blank or a secret in it".to_owned(),
                 "write it as /a?b=c",

@@ -65,6 +65,9 @@ pub trait Context {
     fn render(&self, name: &str, format: Format) -> Result<String>;
     /// Does `text` contain a secret? Then it is one.
     fn is_secret(&self, text: &str) -> bool;
+    /// Did the blueprint put a secret into this setting? For settings that cannot take one: a short secret stands in many a text by
+    /// chance.
+    fn has_secret(&self, setting: &str) -> bool;
     /// What an earlier step makes for others to use; none where it makes nothing of that sort.
     ///
     /// # Errors

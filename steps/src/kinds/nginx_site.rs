@@ -297,7 +297,7 @@ impl Down {
         let sorted =
             sort.split_once('/').is_some_and(|(one, two)| !one.is_empty() && !two.is_empty()) && is_plain(sort);
         // A quote ends the text for nginx, a dollar sign begins a variable.
-        if !(200..600).contains(status) || !sorted || body.contains(['\'', '\\', '$']) || cx.is_secret(body) {
+        if !(200..600).contains(status) || !sorted || body.contains(['\'', '\\', '$']) || cx.has_secret(body) {
             let message = format!("location '{path}': 'down' cannot be written there");
             return Err(refused(cx, &message, "give status, type and a body without ', \\ and $"));
         }
@@ -317,7 +317,7 @@ fn source(cx: &dyn Context, root: Option<&str>, upstream: Option<&str>) -> Resul
             // A URL with a user in it is refused by `split_url`, so that it can be shown.
             distro::net::split_url(url)
                 .map_err(|error| refused(cx, &format!("'upstream': {error}"), "write it as http://127.0.0.1:8080"))?;
-            if is_plain(url) && !cx.is_secret(url) {
+            if is_plain(url) && !cx.has_secret(url) {
                 return Ok(Some(Source::Server(url.to_owned())));
             }
             let message = "'upstream' has a character in it that nginx takes for its own, or a secret";

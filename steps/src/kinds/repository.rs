@@ -65,7 +65,7 @@ impl Kind for Settings {
             Fault::new(Class::Blueprint, format!("step '{}': {why}", cx.step()))
                 .advice("see sources.list(5) for what apt takes")
         })?;
-        if let Some(uri) = self.uris.iter().find(|uri| cx.is_secret(uri)) {
+        if let Some(uri) = self.uris.iter().find(|uri| cx.has_secret(uri)) {
             let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
             return Err(Fault::new(
                 Class::Blueprint,
@@ -77,7 +77,7 @@ impl Kind for Settings {
         let mut key = match (&self.key, &self.key_url) {
             (Some(name), None) => Some(cx.file(name)?),
             (None, Some(url)) => {
-                if cx.is_secret(url) {
+                if cx.has_secret(url) {
                     return Err(refused(
                         cx,
                         "'key_url' has a secret in it, and it is shown and logged",

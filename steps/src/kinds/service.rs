@@ -75,7 +75,7 @@ impl Kind for Settings {
             None => self.ports.first().map(|port| Ready::Tcp { addr: format!("127.0.0.1:{port}") }),
             Some(Answers { tcp: Some(addr), http: None, status }) if status.is_empty() => Some(Ready::Tcp { addr }),
             Some(Answers { tcp: None, http: Some(url), status }) => {
-                if cx.is_secret(&url) {
+                if cx.has_secret(&url) {
                     return Err(refused("'ready.http' has a secret in it, and it is shown and logged").into());
                 }
                 net::split_url(&url).map_err(|error| refused(&format!("'ready.http': {error}")))?;

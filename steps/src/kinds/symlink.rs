@@ -29,7 +29,7 @@ impl Kind for Settings {
         if self.target.is_empty() || self.target.contains(char::is_control) {
             return Err(refused(cx, format!("'target' is not a path: '{}'", self.target.escape_debug())).into());
         }
-        if cx.is_secret(&self.target) {
+        if cx.has_secret(&self.target) {
             return Err(refused(cx, "'target' has a secret in it, and everybody can read a symlink").into());
         }
         Ok(vec![Box::new(Symlink { path: self.path.0, target: self.target, stage: self.stage.into() })])

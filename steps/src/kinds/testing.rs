@@ -85,6 +85,10 @@ impl Context for Step {
         text.contains("hunter2")
     }
 
+    fn has_secret(&self, setting: &str) -> bool {
+        self.is_secret(setting)
+    }
+
     fn offer(&self, StepRef(id): &StepRef) -> Result<Option<Offer>> {
         Ok(match id.as_str() {
             "certificate" | "renewed" => Some(Offer::Certificate(Certificate {

@@ -49,7 +49,7 @@ impl Kind for Settings {
                 What::Port { host: self.host.clone().unwrap_or_else(|| "127.0.0.1".into()), port }
             }
             (None, Some(url), None) => {
-                if cx.is_secret(&url) {
+                if cx.has_secret(&url) {
                     return Err(refused("'url' has a secret in it, and it is shown and logged").into());
                 }
                 net::split_url(&url).map_err(|error| refused(&format!("'url': {error}")))?;
