@@ -57,7 +57,7 @@ pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<Expan
         return Ok(Vec::new());
     }
     let ca = Ca::new(format!("surefoot-{product}"), certificates, facts.family)?;
-    let package = Packages { names: vec![ca.package().to_owned()], services: Vec::new() };
+    let package = Packages::new(vec![ca.package().to_owned()], Vec::new());
     let resources: Vec<Box<dyn Resource>> = vec![Box::new(package), Box::new(ca)];
     let id = "network".to_owned();
     Ok(vec![ExpandedStep { kind: id.clone(), id, was: None, resources, skipped_by: None }])

@@ -86,7 +86,7 @@ pub fn expand(expand: &Expand<'_>, facts: &distro::Facts) -> Result<(Vec<Step>, 
 /// The package index, where packages are asked for.
 fn index(resources: &[Wanted]) -> Option<Index> {
     let packages: Vec<String> =
-        resources.iter().filter_map(|(_, _, resource)| resource.packages()).flatten().cloned().collect();
+        resources.iter().filter_map(|(_, _, resource)| resource.packages()).flat_map(|set| set.names.clone()).collect();
     let repositories = resources.iter().filter_map(|(_, _, resource)| resource.repository()).collect();
     (!packages.is_empty()).then_some(Index { repositories, packages })
 }

@@ -7,6 +7,7 @@ use distro::{Host, Look};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::resources::packages::Packages;
 use crate::undo::Undo;
 
 /// When a resource is brought to its wanted state. Stages come in this order; within one, the order of the blueprint.
@@ -227,8 +228,8 @@ pub trait Resource: Debug {
         Ok(None)
     }
 
-    /// Package names, where this is a set of packages: all sets of a run are installed in one transaction.
-    fn packages(&self) -> Option<&[String]> {
+    /// Itself, where this is a set of packages: all sets of a run are installed in one transaction.
+    fn packages(&self) -> Option<&Packages> {
         None
     }
 }

@@ -391,5 +391,46 @@ fn components_of_stackstorm_are_added_and_taken_away() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn an_upgrade_of_stackstorm_survives_kills() -> Result<()> {
+    let vendors = Vendors::with(Suite::Ubuntu, "3.8.1-2")?;
+    let host = stackstorm::fresh()?.host().boot()?;
+    host.install_binary()?;
+    vendors.install(&host, &["--set", "version=3.8"])?.ok()?;
+    assert_eq!(host.read("/opt/stackstorm/st2/VERSION")?, "3.8.1");
+    // What is not offered is not taken for done.
+    let output = vendors.install(&host, &["--set", "version=3.9"])?.code_is(22)?;
+    ensure!(output.stderr.contains("st2 is 3.8.1-2, and no repository has a newer one of 3.9"), "{}", output.stderr);
+
+    vendors.add(Suite::Ubuntu, stackstorm::VERSION)?;
+    let told = host.surefoot("plan stackstorm --set version=3.9")?.ok()?.stdout;
+    ensure!(told.contains("upgrade st2 3.8.1-2 -> version 3.9"), "{told}");
+    let snapshot = host.snapshot()?;
+    let args = ["surefoot", "install", "stackstorm", "--yes", "--set", "version=3.9"];
+    let (points, output) = snapshot.host().boot()?.run(args).kill_points()?;
+    output.ok()?;
+    let mut drawn = Random::new(sweep::seed()?);
+    for _ in 0..2 {
+        let point = &points[drawn.below(points.len())];
+        let host = snapshot.host().boot()?;
+        ensure!(host.run(args).killed_at(point)?.killed(), "{point:?}");
+        let output = host.exec(["surefoot", "install", "--resume", "--yes"])?;
+        if output.code() == 30 {
+            host.exec(args)?.ok()?
+        } else {
+            output.ok()?
+        };
+        assert_eq!(host.read("/opt/stackstorm/st2/VERSION")?, "3.9.0", "{point:?}");
+        let code = format!(
+            "{}print(json.loads(ask('/api/')[1])['version'], json.loads(ask('/api/v1/actions?pack=core', headers=token)[1])[0]['version'])",
+            session(PASSWORD)
+        );
+        assert_eq!(python(&host, &code)?, "3.9.0 3.9.0", "{point:?}");
+        let told = host.install("stackstorm")?;
+        ensure!(told.changed + told.restarted == 0, "{point:?}: {told:?}");
+    }
+    Ok(())
+}
+
 /// Prints the key that ChatOps logs in with.
 const KEY: &str = "python3 -c 'import json; print(json.load(open(\"/var/lib/surefoot/stackstorm/secrets.json\"))[\"values\"][\"chatops_key\"])'";

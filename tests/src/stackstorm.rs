@@ -107,9 +107,9 @@ WantedBy=multi-user.target
 ///
 /// # Errors
 /// When PyPI does not give their parts.
-pub fn packages(suite: Suite) -> Result<Vec<Package>> {
+pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
     let bin = "/opt/stackstorm/st2/bin";
-    let mut st2 = Package::new("st2", VERSION)
+    let mut st2 = Package::new("st2", version)
         .field(
             "Depends",
             "python3, libpython3-stdlib, openssh-server, openssh-client, bash, netbase, sudo, adduser, ldap-utils",
@@ -121,7 +121,7 @@ pub fn packages(suite: Suite) -> Result<Vec<Package>> {
             "/var/log/st2/*.log {\n    daily\n    rotate 5\n    missingok\n    copytruncate\n}\n",
             0o644,
         )
-        .file("/opt/stackstorm/st2/VERSION", VERSION.split('-').next().unwrap_or(VERSION), 0o644)
+        .file("/opt/stackstorm/st2/VERSION", version.split('-').next().unwrap_or(version), 0o644)
         .file(&format!("{bin}/stand-in"), data("stand-in")?, 0o755)
         .file(&format!("{bin}/runners.sh"), data("runners.sh")?, 0o755)
         .file(&format!("{bin}/st2ctl"), data("st2ctl")?, 0o755)
@@ -154,14 +154,14 @@ pub fn packages(suite: Suite) -> Result<Vec<Package>> {
     for part in ["bson", "pymongo", "gridfs", "dns"] {
         st2 = st2.tree(&format!("/opt/stackstorm/st2/lib/{part}"), &parts.join(part))?;
     }
-    let web = Package::new("st2web", VERSION)
+    let web = Package::new("st2web", version)
         .file("/opt/stackstorm/static/webui/index.html", "<!doctype html><title>StackStorm</title>\n", 0o644)
         .file(
             "/opt/stackstorm/static/webui/config.js",
             "'use strict';\nangular.module('main').constant('st2Config', {});\n",
             0o644,
         );
-    let chatops = Package::new("st2chatops", VERSION)
+    let chatops = Package::new("st2chatops", version)
         .field("Depends", "nodejs (>= 20.0.0), python3")
         .conffile("/opt/stackstorm/chatops/st2chatops.env", data("st2chatops.env")?, 0o644)
         .file(
@@ -192,13 +192,29 @@ pub struct Vendors {
 }
 
 impl Vendors {
-    /// Starts it.
+    /// Starts it, with the newest version only.
     ///
     /// # Errors
     /// When a package cannot be made.
     pub fn start(suite: Suite) -> Result<Self> {
+        Self::with(suite, VERSION)
+    }
+
+    /// Offers another version besides.
+    ///
+    /// # Errors
+    /// When a package cannot be made.
+    pub fn add(&self, suite: Suite, version: &str) -> Result<()> {
+        self.stackstorm.add(&packages(suite, version)?)
+    }
+
+    /// Starts it, with `version` of StackStorm only.
+    ///
+    /// # Errors
+    /// When a package cannot be made.
+    pub fn with(suite: Suite, version: &str) -> Result<Self> {
         let (web, keys) = (Web::start()?, tempfile::tempdir()?);
-        let stackstorm = Repo::laid_out(suite.codename(), "main", &packages(suite)?)?;
+        let stackstorm = Repo::laid_out(suite.codename(), "main", &packages(suite, version)?)?;
         let mongodb = mongodb::repository(suite)?;
         let node = Package::new("nodejs", "20.19.0-1nodesource1").file("/usr/bin/node", "#!/bin/sh\nexit 1\n", 0o755);
         let node = Repo::laid_out("nodistro", "main", &[node])?;

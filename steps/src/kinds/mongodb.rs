@@ -136,7 +136,7 @@ impl Kind for Settings {
         names.extend(self.shell.then(|| "mongodb-mongosh".to_owned()));
         names.extend(self.tools.then(|| "mongodb-database-tools".to_owned()));
         let mut resources: Vec<Box<dyn Resource>> = vec![
-            Box::new(Packages { names, services: vec![UNIT.to_owned()] }),
+            Box::new(Packages::new(names, vec![UNIT.to_owned()])),
             Box::new(DataFolder { path: DATA.to_owned(), package: SERVER.to_owned() }),
         ];
         for (key, value) in self.keys(cx, &bind) {
@@ -325,7 +325,7 @@ mod tests {
             "file /etc/mongodb/shop.app".to_owned(),
         ];
         assert_eq!(names(&resources), expected);
-        assert_eq!(resources[0].packages().unwrap(), ["mongodb-org-server", "mongodb-mongosh"]);
+        assert_eq!(resources[0].packages().unwrap().names, ["mongodb-org-server", "mongodb-mongosh"]);
         assert_eq!(wants(&resources, &expected[5]), "keys0.75");
         assert_eq!(wants(&resources, &expected[10]), "hunter3 readWrite@shop read@other");
         assert_eq!(

@@ -157,7 +157,7 @@ impl Kind for Settings {
         let default = format!("{}/default", layout.enabled);
 
         let mut resources: Vec<Box<dyn Resource>> =
-            vec![Box::new(Packages { names: vec![layout.package.to_owned()], services: vec![layout.unit.to_owned()] })];
+            vec![Box::new(Packages::new(vec![layout.package.to_owned()], vec![layout.unit.to_owned()]))];
         if let Source::Folder(root) = &source
             && self.root.is_none()
         {

@@ -19,6 +19,8 @@ pub struct Settings {
     /// Services that come with them and are configured by later steps: they are not started before that.
     #[serde(default)]
     services: Vec<String>,
+    /// Version or series that all of them have to be of: `3.9` takes 3.9.0-1, and not 3.10. An older one is upgraded.
+    version: Option<String>,
 }
 
 impl Kind for Settings {
@@ -39,8 +41,18 @@ impl Kind for Settings {
         {
             return Err(refused(format!("'{unit}' is not the name of a service")).into());
         }
-        Ok(vec![Box::new(Packages { names: self.names, services: self.services })])
+        if let Some(version) = self.version.as_ref().filter(|version| !is_version(version)) {
+            return Err(refused(format!("'{version}' is not a version"))
+                .advice("write it as version = \"3.9\", without an epoch where it does not matter")
+                .into());
+        }
+        Ok(vec![Box::new(Packages { names: self.names, services: self.services, version: self.version })])
     }
+}
+
+fn is_version(version: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || ".+-~:".contains(c);
+    version.starts_with(|c: char| c.is_ascii_digit()) && version.chars().all(good)
 }
 
 /// As Debian's policy has it (5.6.7), with `:arch` where it is a foreign one.

@@ -177,10 +177,7 @@ impl Kind for Settings {
         let log = format!("/var/log/postgresql/postgresql-{}-{}.log", cluster.version, cluster.name);
         let ready = Ready::Cluster { cluster: cluster.clone(), user: self.user.clone(), database: database.clone() };
         Ok(vec![
-            Box::new(Packages {
-                names: vec![package.clone()],
-                services: vec!["postgresql.service".to_owned(), unit.clone()],
-            }),
+            Box::new(Packages::new(vec![package.clone()], vec!["postgresql.service".to_owned(), unit.clone()])),
             Box::new(File { meta: Meta::new(0o644, "postgres", "postgres"), ..File::new(&own, self.config(&bind)) }),
             Box::new(TopBlock {
                 path: logins.clone(),

@@ -261,10 +261,10 @@ impl Kind for Settings {
             Box::new(NodeAddress { path, text, environment: environment.clone() })
         };
         Ok(vec![
-            Box::new(Packages {
-                names: vec![PACKAGE.to_owned()],
-                services: ["epmd.socket", "epmd.service", UNIT].map(str::to_owned).to_vec(),
-            }),
+            Box::new(Packages::new(
+                vec![PACKAGE.to_owned()],
+                ["epmd.socket", "epmd.service", UNIT].map(str::to_owned).to_vec(),
+            )),
             Box::new(Directory::new(format!("{UNITS}/epmd.socket.d"))),
             at_address(format!("{UNITS}/epmd.socket.d/surefoot.conf"), socket_file),
             Box::new(Directory::new(format!("{UNITS}/{UNIT}.d"))),

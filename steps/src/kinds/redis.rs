@@ -150,7 +150,7 @@ impl Kind for Settings {
         };
         let meta = |mode| Meta::new(mode, layout.user, layout.user);
         let mut resources: Vec<Box<dyn Resource>> = vec![
-            Box::new(Packages { names: vec![layout.package.to_owned()], services: vec![layout.unit.to_owned()] }),
+            Box::new(Packages::new(vec![layout.package.to_owned()], vec![layout.unit.to_owned()])),
             Box::new(Directory { meta: meta(0o750), data: true, ..Directory::new(layout.data) }),
         ];
         if self.persistence == Some(Persistence::AppendOnly) {

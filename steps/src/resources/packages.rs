@@ -18,6 +18,37 @@ pub struct Packages {
     pub names: Vec<String>,
     /// Units that come with them and that must not start before they are configured.
     pub services: Vec<String>,
+    /// Version or series that all of them have to be of: `3.9` is 3.9, 3.9.0-1 and 3.9.1~rc1, and not 3.90.
+    pub version: Option<String>,
+}
+
+impl Packages {
+    /// Packages of any version.
+    pub fn new(names: Vec<String>, services: Vec<String>) -> Self {
+        Self { names, services, version: None }
+    }
+
+    /// Names of those that are not there, or there in another version than they have to be.
+    fn missing<'s>(&'s self, dpkg: &Dpkg) -> impl Iterator<Item = &'s String> {
+        self.names.iter().filter(|name| {
+            !dpkg.package(name).is_some_and(|package| package.is_installed() && self.is_of_series(&package.version))
+        })
+    }
+
+    fn is_of_series(&self, version: &str) -> bool {
+        let Some(wanted) = &self.version else { return true };
+        let upstream = version.split_once(':').map_or(version, |(_, upstream)| upstream);
+        let rest = upstream.strip_prefix(wanted.as_str()).or(version.strip_prefix(wanted.as_str()));
+        rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+    }
+
+    /// What is to be done for the package `name`, which is [`Packages::missing`].
+    fn change(&self, dpkg: &Dpkg, name: &str) -> Change {
+        match (dpkg.package(name).filter(|package| package.is_installed()), &self.version) {
+            (Some(package), Some(version)) => upgrade(name, &package.version, &format!("version {version}")),
+            _ => install(name, ""),
+        }
+    }
 }
 
 impl Resource for Packages {
@@ -40,8 +71,7 @@ impl Resource for Packages {
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         let dpkg = cx.look.dpkg()?;
-        let missing: Vec<Change> =
-            self.names.iter().filter(|name| !dpkg.is_installed(name)).map(|name| install(name, "")).collect();
+        let missing: Vec<Change> = self.missing(dpkg).map(|name| self.change(dpkg, name)).collect();
         if !missing.is_empty() {
             return Ok(Probe::Changes(missing));
         }
@@ -60,8 +90,8 @@ impl Resource for Packages {
         self.services.clone()
     }
 
-    fn packages(&self) -> Option<&[String]> {
-        Some(&self.names)
+    fn packages(&self) -> Option<&Packages> {
+        Some(self)
     }
 }
 
@@ -75,10 +105,15 @@ fn install(name: &str, version: &str) -> Change {
     Change::new(format!("package {name}"), summary.trim_end(), Undo::RemovePackage { name: name.to_owned() })
 }
 
-/// Names of the packages of `sets` that are not installed, each once.
+fn upgrade(name: &str, from: &str, to: &str) -> Change {
+    let why = format!("{name} was upgraded from {from} to {to}: packages are not downgraded");
+    Change::new(format!("package {name}"), format!("upgrade {name} {from} -> {to}"), Undo::Kept { why })
+}
+
+/// Names of the packages of `sets` that are [`Packages::missing`], each once.
 fn missing(dpkg: &Dpkg, sets: &[&dyn Resource]) -> Vec<String> {
-    let names = sets.iter().filter_map(|set| set.packages()).flatten();
-    let missing: BTreeSet<&String> = names.filter(|name| !dpkg.is_installed(name)).collect();
+    let missing: BTreeSet<&String> =
+        sets.iter().filter_map(|set| set.packages()).flat_map(|set| set.missing(dpkg)).collect();
     missing.into_iter().cloned().collect()
 }
 
@@ -112,14 +147,20 @@ pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Vec<Change>> {
         return Ok(Vec::new());
     }
     let solution = match apt::simulate(cx.host, &names) {
-        Err(error) if is_stale(&error) => {
+        Err(error) if is_stale(&error) => None,
+        result => Some(result?).filter(|solution| unmoved(solution, &names, dpkg).is_none()),
+    };
+    let solution = match solution {
+        Some(solution) => solution,
+        None => {
             cx.host.runner.note("apt does not know all of these packages: fetching the index anew");
             apt::update(cx.host, &[])?;
             apt::simulate(cx.host, &names)?
         }
-        result => result?,
     };
-    refuse_virtual(&solution, &names, dpkg)?;
+    if let Some(name) = unmoved(&solution, &names, dpkg) {
+        return Err(not_offered(&solution, name, dpkg, sets).into());
+    }
     Ok(changes(&solution))
 }
 
@@ -129,27 +170,36 @@ fn is_stale(error: &anyhow::Error) -> bool {
 
 fn changes(solution: &apt::Solution) -> Vec<Change> {
     let new = solution.new.iter().map(|new| install(&new.name, &new.to));
-    let upgraded = solution.upgraded.iter().map(|one| {
-        let from = one.from.as_deref().unwrap_or_default();
-        let why = format!("{} was upgraded from {from} to {}: packages are not downgraded", one.name, one.to);
-        let summary = format!("upgrade {} {from} -> {}", one.name, one.to);
-        Change::new(format!("package {}", one.name), summary, Undo::Kept { why })
-    });
+    let upgraded =
+        solution.upgraded.iter().map(|one| upgrade(&one.name, one.from.as_deref().unwrap_or_default(), &one.to));
     new.chain(upgraded).collect()
 }
 
-/// A name that only other packages provide would never be seen installed.
-fn refuse_virtual(solution: &apt::Solution, names: &[String], dpkg: &Dpkg) -> Result<(), Fault> {
+/// The first of `names` that would stay as it is.
+fn unmoved<'n>(solution: &apt::Solution, names: &'n [String], dpkg: &Dpkg) -> Option<&'n String> {
     let native = format!(":{}", dpkg.architecture);
     let moved = |name: &str| {
         let name = name.strip_suffix(&native).unwrap_or(name);
         solution.new.iter().chain(&solution.upgraded).any(|one| one.name == name)
     };
-    let Some(name) = names.iter().find(|name| !moved(name)) else { return Ok(()) };
+    names.iter().find(|name| !moved(name))
+}
+
+/// `name` would never be seen as wanted: other packages provide it, or it is there in a version that cannot be left.
+fn not_offered(solution: &apt::Solution, name: &str, dpkg: &Dpkg, sets: &[&dyn Resource]) -> Fault {
+    if let Some(package) = dpkg.package(name).filter(|package| package.is_installed()) {
+        let mut sets = sets.iter().filter_map(|set| set.packages());
+        let wanted = sets.find_map(|set| set.version.as_ref().filter(|_| set.names.iter().any(|own| own == name)));
+        let wanted = wanted.map_or("another version", String::as_str);
+        let message = format!("{name} is {}, and no repository has a newer one of {wanted}", package.version);
+        return Fault::new(Class::Package, message).advice(format!(
+            "see with `apt-cache policy {name}` what is there and whether a pin or a hold keeps it, or ask for another version"
+        ));
+    }
     let instead = solution.new.iter().map(|one| format!("apt would install {} {}", one.name, one.to));
-    Err(Fault::new(Class::Package, format!("'{name}' is not the name of a package that can be installed"))
+    Fault::new(Class::Package, format!("'{name}' is not the name of a package that can be installed"))
         .evidence(instead)
-        .advice("other packages provide it: name one of them in the blueprint"))
+        .advice("other packages provide it: name one of them in the blueprint")
 }
 
 /// Installs the packages of `sets` in one transaction, or in two where the servers are far away; their units are not started. Where the servers no longer have what the
@@ -334,10 +384,36 @@ mod tests {
     fn only_what_is_missing_is_asked_for() {
         let (_folder, dpkg) =
             database(&[("a", "installed", ""), ("b", "half-configured", ""), ("c", "config-files", "")]);
-        let one = Packages { names: owned(&["a", "c", "d"]), services: owned(&["x"]) };
-        let two = Packages { names: owned(&["b", "d"]), services: owned(&["x", "y"]) };
+        let one = Packages::new(owned(&["a", "c", "d"]), owned(&["x"]));
+        let two = Packages::new(owned(&["b", "d"]), owned(&["x", "y"]));
         assert_eq!(missing(&dpkg, &[&one, &two]), ["b", "c", "d"]);
         assert_eq!(held_back(&[&one, &two]), ["x", "y"]);
+    }
+
+    #[test]
+    fn what_is_of_another_series_is_asked_for() {
+        let (_folder, dpkg) = database(&[("a", "installed", "")]);
+        for (wanted, version, is_right) in [
+            ("3.9", "3.9", true),
+            ("3.9", "3.9.0-1", true),
+            ("3.9", "1:3.9~rc1", true),
+            ("3.9", "3.90-1", false),
+            ("3.9", "3.9a", false),
+            ("3.9", "3.8.1-1", false),
+            ("1:3.9", "1:3.9-1", true),
+            ("3.9.0-1", "3.9.0-1", true),
+        ] {
+            let set = Packages { version: Some(wanted.into()), ..Packages::new(owned(&["a"]), Vec::new()) };
+            assert_eq!(set.is_of_series(version), is_right, "{version} for {wanted}");
+        }
+        let set = Packages { version: Some("2".into()), ..Packages::new(owned(&["a", "b"]), Vec::new()) };
+        assert_eq!(missing(&dpkg, &[&set]), ["a", "b"]);
+        let told = |name| set.change(&dpkg, name).summary;
+        assert_eq!([told("a"), told("b")], ["upgrade a 1 -> version 2", "install b"]);
+        let names = owned(&["a"]);
+        assert_eq!(unmoved(&apt::Solution::default(), &names, &dpkg), Some(&names[0]));
+        let fault = not_offered(&apt::Solution::default(), "a", &dpkg, &[&set]);
+        assert_eq!(fault.message, "a is 1, and no repository has a newer one of 2");
     }
 
     #[test]
@@ -359,8 +435,9 @@ mod tests {
         assert!(matches!(&changes[1].undo, Undo::Kept { why } if why.contains("from 1 to 2")));
 
         let (_folder, dpkg) = database(&[("dpkg", "installed", "")]);
-        assert!(refuse_virtual(&solution, &owned(&["a", "b", "a:all"]), &dpkg).is_ok());
-        let fault = refuse_virtual(&solution, &owned(&["a", "mail-agent"]), &dpkg).unwrap_err();
+        assert_eq!(unmoved(&solution, &owned(&["a", "b", "a:all"]), &dpkg), None);
+        assert_eq!(unmoved(&solution, &owned(&["a", "mail-agent"]), &dpkg).map(String::as_str), Some("mail-agent"));
+        let fault = not_offered(&solution, "mail-agent", &dpkg, &[]);
         assert!(fault.message.contains("'mail-agent'"), "{fault}");
     }
 
