@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
-use distro::{Class, Fault, Look, dpkg};
+use distro::{Class, Fault, Look, dpkg, services};
 use steps::undo::{Undo, UndoCx, Undone};
 use steps::{Stage, resources};
 
@@ -92,6 +92,10 @@ pub fn take_back(
     remove_packages(session, packages, purge, others, taken)?;
     take(session, taken, with_packages)?;
     session.bus.enter(None, None, None);
+    let ids = session.state.resources.keys().filter(|id| of(id));
+    for (_, unit) in ids.filter_map(|id| id.split_once("/service:")) {
+        services::forget_gone(session.host, unit)?;
+    }
     forget(session, of)
 }
 

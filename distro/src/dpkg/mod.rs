@@ -63,6 +63,12 @@ impl Package {
         self.status == "config-files"
     }
 
+    /// Was dpkg cut off at the end of a purge? It purges what has no configuration when that is removed, and writes down this state
+    /// before the last.
+    pub fn is_almost_gone(&self) -> bool {
+        self.want == "purge" && self.is_only_configuration()
+    }
+
     /// Is dpkg not done with it?
     pub fn is_unfinished(&self) -> bool {
         self.broken || !matches!(self.status.as_str(), "installed" | "config-files" | "not-installed")

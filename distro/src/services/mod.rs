@@ -153,6 +153,22 @@ pub fn unmask_runtime(host: &Host, unit: &str) -> Result<()> {
     if host.facts.init == Init::Systemd { systemd::unmask_runtime(host, unit) } else { Ok(()) }
 }
 
+/// Lets the service manager forget that `unit` failed, where it is no longer there: one whose program was removed before its unit, with
+/// a boot in between, is told as failed until somebody says so.
+///
+/// # Errors
+/// Where the service manager cannot be asked.
+pub fn forget_gone(host: &Host, unit: &str) -> Result<()> {
+    if host.facts.init != Init::Systemd {
+        return Ok(());
+    }
+    let found = Look::new(host).unit(unit)?;
+    if found.exists || !found.state.starts_with("failed") {
+        return Ok(());
+    }
+    systemd::forget_starts(host, unit)
+}
+
 /// The command with which people look at `unit`.
 pub fn status_command(host: &Host, unit: &str) -> String {
     match host.facts.init {

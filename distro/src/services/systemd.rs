@@ -223,9 +223,9 @@ pub(super) fn unmask_runtime(host: &Host, unit: &str) -> Result<()> {
     Err(fault.into())
 }
 
-/// Lets `unit` be started however often it was in the last seconds: systemd counts the starts that somebody asks for with those of
+/// Forgets that `unit` failed, and lets it be started however often it was in the last seconds: systemd counts the starts that somebody asks for with those of
 /// its own, and refuses the sixth within 10 s (systemd.unit(5), StartLimitBurst=).
-fn forget_starts(host: &Host, unit: &str) -> Result<()> {
+pub(super) fn forget_starts(host: &Host, unit: &str) -> Result<()> {
     // Fails where it does not know the unit yet.
     Command::new("systemctl").args(["reset-failed", "--", unit]).output(&host.runner).map(drop)
 }

@@ -268,6 +268,8 @@ pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(
     }
     if !plan.purge.is_empty() {
         apt::remove(cx.host, &plan.purge, true, cx.survivor)?;
+    }
+    if purge && !plan.purge.is_empty() {
         plan.told = purge_again(cx, plan.told)?;
     }
     // Of a package with neither configuration nor data nothing is left for a purge.
@@ -307,7 +309,7 @@ const LIFELINES: [&str; 1] = ["sudo"];
 struct Removal {
     /// To be removed: they are installed and nobody needs them.
     remove: Vec<String>,
-    /// To be purged: their configuration goes too. Some may be removed already.
+    /// To be purged: their configuration goes too, or there is none. Some may be removed already.
     purge: Vec<String>,
     /// What to say of each.
     told: Vec<(String, Undone)>,
@@ -333,6 +335,11 @@ impl Removal {
         for name in there {
             if let Some(by) = needed.get(name) {
                 plan.told.push((name.clone(), Undone::Kept(format!("package {by} needs it"))));
+                continue;
+            }
+            if dpkg.package(name).is_some_and(dpkg::Package::is_almost_gone) {
+                plan.purge.push(name.clone());
+                plan.told.push((name.clone(), Undone::Done(format!("removed {name}"))));
                 continue;
             }
             let only_configuration = dpkg.package(name).is_some_and(dpkg::Package::is_only_configuration);
@@ -468,6 +475,13 @@ mod tests {
         assert!(matches!(said(&plan, "sudo"), Undone::Kept(why) if why.contains("become root")));
         assert_eq!(said(&plan, "libaudit"), Undone::Kept("package sudo needs it".into()));
         assert!(matches!(said(&plan, "nginx-common"), Undone::Removed(_)));
+
+        // Of a package without configuration dpkg was killed on its way from here to nothing.
+        let (_folder, mut cut_off) = database(&[("redis", "config-files", "")]);
+        cut_off.packages.get_mut("redis").unwrap().want = "purge".into();
+        let plan = Removal::plan(&cut_off, &owned(&["redis"]), false, foreign).unwrap();
+        assert_eq!((plan.remove.clone(), plan.purge.clone()), (Vec::new(), owned(&["redis"])));
+        assert_eq!(said(&plan, "redis"), Undone::Done("removed redis".into()));
 
         let plan = Removal::plan(&dpkg, &names, true, foreign).unwrap();
         assert_eq!(
