@@ -1,10 +1,12 @@
 //! What apt would do.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::transaction::to_do;
+use crate::dpkg::{DATABASE, Dpkg};
 use crate::{Class, Fault, Host};
 
 /// A package that goes from one version to another.
@@ -58,7 +60,13 @@ fn solution(host: &Host, action: &str, names: &[String]) -> Result<Solution> {
         let fault = super::said::fault(&output, &format!("apt cannot {action} {}", names.join(", ")));
         return Err(fault.into());
     }
-    Ok(parse(&output.stdout))
+    let mut solution = parse(&output.stdout);
+    // Of what goes, apt tells the version that it would install, if there is one.
+    let dpkg = Dpkg::read(Path::new(DATABASE))?;
+    for gone in &mut solution.removed {
+        gone.from = dpkg.package(&gone.name).map(|package| package.version.clone());
+    }
+    Ok(solution)
 }
 
 const SOLVER_LIMIT: Duration = Duration::from_secs(300);
@@ -80,8 +88,8 @@ fn version(of: &Move) -> &str {
     of.from.as_deref().unwrap_or_default()
 }
 
-/// Reads the lists of what would be done: a heading, then `  NAME (NEW)`, `  NAME (OLD => NEW)`, and of what goes `  NAME (OLD)` or,
-/// purged, `  NAME* (OLD)`. Other lists do not matter.
+/// Reads the lists of what would be done: a heading, then `  NAME (NEW)`, `  NAME (OLD => NEW)`, and of what goes `  NAME`, with a version
+/// or without, and a `*` where it is purged. Other lists do not matter.
 fn parse(text: &str) -> Solution {
     let mut solution = Solution::default();
     let mut unread = Vec::new();
@@ -95,16 +103,16 @@ fn parse(text: &str) -> Solution {
                 "The following packages will be REMOVED:" => &mut solution.removed,
                 _ => &mut unread,
             };
-        } else if let Some((name, versions)) = line.trim().strip_suffix(')').and_then(|line| line.split_once(" (")) {
-            let (from, to) = versions.split_once(" => ").map_or((None, versions), |(from, to)| (Some(from), to));
-            let moved = Move { name: name.to_owned(), from: from.map(str::to_owned), to: to.to_owned() };
-            list.push(moved);
+            continue;
         }
+        let (name, versions) = line.trim().split_once(" (").unwrap_or((line.trim(), ""));
+        let versions = versions.trim_end_matches(')');
+        let (from, to) = versions.split_once(" => ").map_or((None, versions), |(from, to)| (Some(from), to));
+        list.push(Move { name: name.to_owned(), from: from.map(str::to_owned), to: to.to_owned() });
     }
-    // Of what goes, the version told is the one that is there.
     for gone in &mut solution.removed {
         gone.name = gone.name.trim_end_matches('*').to_owned();
-        gone.from = Some(std::mem::take(&mut gone.to));
+        gone.to.clear();
     }
     solution
 }
@@ -127,6 +135,7 @@ Suggested packages:
 The following packages will be REMOVED:
    exim4 (4.96-15)
    mailutils* (1:3.15-4)
+   lab-rival
 The following NEW packages will be installed:
    libc6:i386 (2.36-9)
    redis-server (5:7.0.15-1~deb12u7)
@@ -149,7 +158,7 @@ Need to get 0 B/99.5 kB of archives.
             new: vec![moved("libc6:i386", None, "2.36-9"), moved("redis-server", None, "5:7.0.15-1~deb12u7")],
             upgraded: vec![moved("libssl3", Some("3.0.19"), "3.0.20")],
             downgraded: vec![moved("tar", Some("1.35"), "1.34")],
-            removed: vec![moved("exim4", Some("4.96-15"), ""), moved("mailutils", Some("1:3.15-4"), "")],
+            removed: ["exim4", "mailutils", "lab-rival"].map(|name| moved(name, None, "")).to_vec(),
         };
         assert_eq!(parse(SAID), expected);
     }
@@ -157,11 +166,16 @@ Need to get 0 B/99.5 kB of archives.
     #[test]
     fn losses_are_refused_by_name() {
         let mut solution = parse(SAID);
+        solution.removed[0].from = Some("4.96".into());
         let names = ["redis-server".to_owned()];
         let fault = refuse_losses(&solution, &names).unwrap_err();
         assert_eq!(fault.class, Class::Package);
-        let losses =
-            ["would remove exim4 4.96-15", "would remove mailutils 1:3.15-4", "would downgrade tar 1.35 to 1.34"];
+        let losses = [
+            "would remove exim4 4.96",
+            "would remove mailutils ",
+            "would remove lab-rival ",
+            "would downgrade tar 1.35 to 1.34",
+        ];
         assert_eq!(fault.evidence, losses);
         solution.removed.clear();
         assert_eq!(refuse_losses(&solution, &names).unwrap_err().evidence.len(), 1);
