@@ -50,6 +50,8 @@ pub struct Package {
     pub depends: String,
     /// `Provides`, comma-separated.
     pub provides: String,
+    /// Has it configuration files?
+    pub conffiles: bool,
 }
 
 impl Package {
@@ -61,12 +63,6 @@ impl Package {
     /// Are only its configuration files left (removed, not purged)?
     pub fn is_only_configuration(&self) -> bool {
         self.status == "config-files"
-    }
-
-    /// Was dpkg cut off at the end of a purge? It purges what has no configuration when that is removed, and writes down this state
-    /// before the last.
-    pub fn is_almost_gone(&self) -> bool {
-        self.want == "purge" && self.is_only_configuration()
     }
 
     /// Is dpkg not done with it?
@@ -104,6 +100,16 @@ impl Dpkg {
     /// Is `name` (with `:arch` where it is a foreign one) there, whole and configured?
     pub fn is_installed(&self, name: &str) -> bool {
         self.package(name).is_some_and(Package::is_installed)
+    }
+
+    /// Was dpkg cut off at the end of a removal? What has neither configuration nor a script for its purge is purged when it is removed,
+    /// and its last states before that are those of a package of which only configuration is left.
+    pub fn is_almost_gone(&self, name: &str) -> bool {
+        let Some(package) = self.package(name).filter(|package| package.is_only_configuration()) else { return false };
+        let plain = name.split_once(':').map_or(name, |(plain, _)| plain);
+        let scripts = [format!("{plain}.postrm"), format!("{plain}:{}.postrm", package.architecture)];
+        let has_script = scripts.iter().any(|script| self.folder.join("info").join(script).exists());
+        package.want == "purge" || !(package.conffiles || has_script)
     }
 
     /// What dpkg knows of `name`, with or without the native architecture.
@@ -158,6 +164,7 @@ fn parse<'a>(text: &'a [u8], into: &mut Vec<(&'a str, Package)>) {
             "Version" => value.clone_into(&mut package.version),
             "Architecture" => value.clone_into(&mut package.architecture),
             "Config-Version" => value.clone_into(&mut package.config_version),
+            "Conffiles" => package.conffiles = true,
             "Provides" => value.clone_into(&mut package.provides),
             "Pre-Depends" | "Depends" => {
                 if !package.depends.is_empty() {
@@ -246,6 +253,29 @@ Version: 5:7.0
         assert!(!dpkg.is_installed("nginx") && dpkg.packages["nginx"].is_only_configuration());
         assert!(!dpkg.is_installed("redis-server") && dpkg.packages["redis-server"].is_unfinished());
         assert!(!dpkg.is_installed("liar") && !dpkg.unmerged);
+    }
+
+    #[test]
+    fn what_dpkg_was_about_to_purge_is_almost_gone() {
+        let stanza = |name: &str, status: &str, more: &str| {
+            format!("Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: 1\n{more}\n")
+        };
+        let status = [
+            stanza("dpkg", "install ok installed", ""),
+            stanza("plain", "deinstall ok config-files", ""),
+            stanza("configured", "deinstall ok config-files", "Conffiles:\n /etc/x 0123\n"),
+            stanza("scripted", "deinstall ok config-files", ""),
+            stanza("going", "purge ok config-files", "Conffiles:\n /etc/x 0123\n"),
+            stanza("there", "install ok installed", ""),
+        ];
+        let (folder, dpkg) = database(&status.concat(), &[]);
+        std::fs::create_dir_all(folder.path().join("info")).unwrap();
+        std::fs::write(folder.path().join("info/scripted:amd64.postrm"), "").unwrap();
+        let almost: Vec<&str> = ["plain", "configured", "scripted", "going", "there", "never-seen"]
+            .into_iter()
+            .filter(|name| dpkg.is_almost_gone(name))
+            .collect();
+        assert_eq!(almost, ["plain", "going"]);
     }
 
     #[test]

@@ -337,7 +337,7 @@ impl Removal {
                 plan.told.push((name.clone(), Undone::Kept(format!("package {by} needs it"))));
                 continue;
             }
-            if dpkg.package(name).is_some_and(dpkg::Package::is_almost_gone) {
+            if dpkg.is_almost_gone(name) {
                 plan.purge.push(name.clone());
                 plan.told.push((name.clone(), Undone::Done(format!("removed {name}"))));
                 continue;
@@ -375,7 +375,10 @@ mod tests {
     fn database(packages: &[(&str, &str, &str)]) -> (tempfile::TempDir, Dpkg) {
         let folder = tempfile::tempdir().unwrap();
         let stanza = |(name, state, depends): &(&str, &str, &str)| {
-            format!("Package: {name}\nStatus: install ok {state}\nArchitecture: all\nVersion: 1\nDepends: {depends}\n")
+            let conffiles = if *name == "almost-gone" { "" } else { "Conffiles:\n /etc/x 0123\n" };
+            format!(
+                "Package: {name}\nStatus: install ok {state}\nArchitecture: all\nVersion: 1\nDepends: {depends}\n{conffiles}"
+            )
         };
         let status = packages.iter().map(stanza).collect::<Vec<_>>().join("\n");
         std::fs::write(folder.path().join("status"), status).unwrap();
@@ -456,6 +459,7 @@ mod tests {
             ("libssl", "installed", ""),
             ("curl", "installed", "libssl"),
             ("redis", "config-files", ""),
+            ("almost-gone", "config-files", ""),
             ("libaudit", "installed", ""),
             ("sudo", "installed", "libaudit"),
         ]);
@@ -477,11 +481,9 @@ mod tests {
         assert!(matches!(said(&plan, "nginx-common"), Undone::Removed(_)));
 
         // Of a package without configuration dpkg was killed on its way from here to nothing.
-        let (_folder, mut cut_off) = database(&[("redis", "config-files", "")]);
-        cut_off.packages.get_mut("redis").unwrap().want = "purge".into();
-        let plan = Removal::plan(&cut_off, &owned(&["redis"]), false, foreign).unwrap();
-        assert_eq!((plan.remove.clone(), plan.purge.clone()), (Vec::new(), owned(&["redis"])));
-        assert_eq!(said(&plan, "redis"), Undone::Done("removed redis".into()));
+        let plan = Removal::plan(&dpkg, &owned(&["almost-gone"]), false, foreign).unwrap();
+        assert_eq!((plan.remove.clone(), plan.purge.clone()), (Vec::new(), owned(&["almost-gone"])));
+        assert_eq!(said(&plan, "almost-gone"), Undone::Done("removed almost-gone".into()));
 
         let plan = Removal::plan(&dpkg, &names, true, foreign).unwrap();
         assert_eq!(
