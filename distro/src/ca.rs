@@ -1,11 +1,17 @@
 //! Where a distribution keeps the CAs that everything on it trusts.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::facts::Family;
 use crate::{Class, Command, Host, files};
+
+/// Where Debian's store has a link to each certificate that is trusted, under the name that its hooks know it by.
+const LINKS: &str = "/etc/ssl/certs";
+/// What packages that keep certificates in a store of their own, as Java does, leave there to hear of changes.
+const HOOKS: &str = "/etc/ca-certificates/update.d";
 
 /// The store of one family of distributions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +81,49 @@ impl Store {
     /// # Errors
     /// As [`Store::refresh`].
     pub fn forget(&self, host: &Host) -> Result<bool> {
+        self.tell_hooks(host)?;
         update(host, self.renewal)
     }
+
+    /// Tells the store's hooks which certificates went. `update-ca-certificates` does so only of its own, and by then their links are
+    /// gone, so that Java would trust them for ever.
+    fn tell_hooks(&self, host: &Host) -> Result<()> {
+        let gone: String = dangling(Path::new(LINKS), Path::new(self.folder))?
+            .iter()
+            .map(|link| format!("-{}\n", link.display()))
+            .collect();
+        if gone.is_empty() || !Path::new(HOOKS).is_dir() {
+            return Ok(());
+        }
+        let doing = "asking for the hooks of the CA store";
+        let hooks =
+            Command::new("run-parts").args(["--test", "--", HOOKS]).data().run(&host.runner, Class::Host, doing)?;
+        for hook in hooks.stdout.lines() {
+            let output = Command::new(hook).stdin(gone.as_str()).output(&host.runner)?;
+            if !output.ok() {
+                let fault = output.fault(Class::Host, format!("{hook} did not take out a CA that is gone"));
+                return Err(fault.advice("mend what it says, or remove that hook, then run uninstall again").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The links in `links` to files of `folder` that are gone.
+fn dangling(links: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(links) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.with_context(|| format!("reading {}", links.display()))?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if fs::read_link(&path).is_ok_and(|target| target.starts_with(folder)) && !path.exists() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn update(host: &Host, command: &[&str]) -> Result<bool> {
@@ -90,4 +137,33 @@ fn update(host: &Host, command: &[&str]) -> Result<bool> {
     }
     let fault = output.fault(Class::Host, "the store of CA certificates cannot be updated");
     Err(fault.advice(format!("run `{}` and mend what it says", command.join(" "))).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_to_what_is_gone_of_our_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let (links, folder) = (root.path().join("certs"), root.path().join("local"));
+        assert!(dangling(&links, &folder).unwrap().is_empty());
+        for path in [&links, &folder] {
+            fs::create_dir(path).unwrap();
+        }
+        fs::write(folder.join("there.crt"), "x").unwrap();
+        for (name, target) in [
+            ("there.pem", folder.join("there.crt")),
+            ("gone.pem", folder.join("gone.crt")),
+            ("other.pem", root.path().join("elsewhere.crt")),
+            // What openssl calls it is a link to the link.
+            ("0a1b2c3d.0", "gone.pem".into()),
+        ] {
+            symlink(target, links.join(name)).unwrap();
+        }
+        fs::write(links.join("ca-certificates.crt"), "x").unwrap();
+        assert_eq!(dangling(&links, &folder).unwrap(), [links.join("gone.pem")]);
+    }
 }
