@@ -4,11 +4,11 @@
 //! distributions differ. It changes nothing by itself: the crate `steps` decides what, this one knows how.
 
 pub mod accounts;
-pub mod apt;
+mod apt;
 pub mod ca;
 pub mod certificate;
 pub mod command;
-pub mod dpkg;
+mod dpkg;
 pub mod facts;
 pub mod failure;
 pub mod files;
@@ -22,9 +22,11 @@ pub mod net;
 pub mod network;
 pub mod openpgp;
 pub mod os;
+pub mod packages;
 pub mod patience;
 pub mod services;
 pub mod ssh_key;
+pub mod survivor;
 
 use std::path::{Path, PathBuf};
 

@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: &EndpointsArgs) -> Result<i32> {
     let mut wanted: Vec<Wanted> =
         named.iter().map(|endpoint| Wanted { endpoint: endpoint.clone(), ours: true }).collect();
     if resources.iter().any(|(_, _, resource)| resource.packages().is_some()) {
-        wanted.extend(endpoints::of_package_manager(&named)?);
+        wanted.extend(endpoints::of_package_manager(&host, &named)?);
     }
     let reached = endpoints::hosts(&host, &wanted);
     context.print(&if context.json() {

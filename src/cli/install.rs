@@ -235,7 +235,7 @@ pub fn settle_host(host: &Host) -> Result<()> {
         let (_, state) = Store::new(&product).load().map_err(|error| error.context(format!("product '{product}'")))?;
         let same_boot = state.last.as_ref().is_some_and(|last| last.boot_id == host.facts.boot_id);
         if let Some((pid, start)) = state.child.filter(|_| same_boot) {
-            distro::apt::wait_for_survivor(host, pid, start)?;
+            distro::survivor::wait(host, pid, start)?;
         }
     }
     distro::network::clean()?;

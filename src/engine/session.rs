@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
     /// Looks at or changes a resource with everything that it may know.
     pub fn with_cx<T>(&self, look: &Look<'_>, id: &str, work: impl FnOnce(&Cx<'_>) -> Result<T>) -> Result<T> {
         let survivor = |pid: u32| {
-            let start = distro::apt::process_start_time(pid).unwrap_or(0);
+            let start = distro::survivor::process_start_time(pid).unwrap_or(0);
             self.journal.borrow_mut().write(Record::Child { pid, start })
         };
         work(&Cx { host: self.host, look, memory: &self.state, key: &self.key, id, survivor: &survivor })

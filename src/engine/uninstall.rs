@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
-use distro::{Class, Fault, Look, dpkg, services};
+use distro::{Class, Fault, Look, services};
 use steps::undo::{Undo, UndoCx, Undone};
 use steps::{Stage, resources};
 
@@ -48,7 +48,7 @@ pub fn take_back(
                 continue;
             }
             // Whoever installed it since owns it.
-            let left = Look::new(session.host).dpkg()?.package(name).is_some_and(dpkg::Package::is_only_configuration);
+            let left = Look::new(session.host).package(name)?.is_some_and(|package| package.is_only_configuration());
             match left && claimant(session, of, &resource, &item, others).is_none() {
                 true => packages.push((resource, item.clone(), name.clone())),
                 false => finish(session, &resource, &item, Undone::Gone, taken)?,
@@ -261,7 +261,7 @@ fn remove_packages(
         let outcome = outcomes.iter().find(|(package, _)| *package == name).map(|(_, undone)| undone.clone());
         let Some(undone) = outcome else {
             return Err(Fault::new(Class::Verify, format!("package '{name}' is still there after its removal"))
-                .advice("look at what apt said in the run log, mend it and run uninstall again")
+                .advice("look at what the package manager said in the run log, mend it and run uninstall again")
                 .into());
         };
         enter(session, &resource);

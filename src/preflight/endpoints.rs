@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use distro::net::outside::{self, Answer, Unreached};
 use distro::net::split_url;
-use distro::{Class, Fault, Host, apt};
+use distro::{Class, Fault, Host};
 use serde::Serialize;
 use steps::Endpoint;
 
@@ -52,21 +52,14 @@ pub struct Reached {
 ///
 /// # Errors
 /// Where they cannot be read.
-pub fn of_package_manager(ours: &[Endpoint]) -> Result<Vec<Wanted>> {
-    let entries = apt::entries(Path::new("/etc/apt"))?.into_iter().map(|entry| {
-        // A list of mirrors (apt-transport-mirror(1)) leads to hosts that nobody knows before.
-        let list = entry.uri.strip_prefix("mirror").map(|rest| rest.trim_start_matches('+'));
-        let purpose = match list {
-            Some(_) => {
-                "list of mirrors: it leads to hosts that are not known before; name one mirror instead".to_owned()
-            }
-            None => format!("packages of this host ({})", entry.file.display()),
+pub fn of_package_manager(host: &Host, ours: &[Endpoint]) -> Result<Vec<Wanted>> {
+    let entries = host.packages().repositories()?.into_iter().map(|entry| {
+        let purpose = if entry.is_list {
+            "list of mirrors: it leads to hosts that are not known before; name one mirror instead".to_owned()
+        } else {
+            format!("packages of this host ({})", entry.file.display())
         };
-        let url = match list {
-            Some(rest) => rest.strip_prefix("://").map_or(rest.to_owned(), |rest| format!("http://{rest}")),
-            None => apt::release_url(&entry.uri, &entry.suite),
-        };
-        Endpoint { url, purpose }
+        Endpoint { url: entry.url, purpose }
     });
     let others = entries.filter(|one| !ours.iter().any(|our| our.url == one.url));
     Ok(others.map(|endpoint| Wanted { endpoint, ours: false }).collect())

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use distro::facts::{Init, PackageManager};
+use distro::facts::Init;
+use distro::packages::Manager;
 use distro::{Class, Facts, Fault, os as distributions};
 use steps::kinds::units::Size;
 
@@ -201,15 +202,16 @@ fn name(facts: &Facts, known: bool) -> Check {
     ))
 }
 
-/// apt and dpkg: there, and neither interrupted nor busy.
+/// The package manager: there, and neither interrupted nor busy.
 fn package_manager(facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
     if !todo.packages {
         return checks;
     }
     // Where there is none, the system is not supported, which is told already.
-    if facts.package_manager == Some(PackageManager::Apt) {
-        checks.push(Check::new("packages", Class::Package, "apt-get", "apt-get"));
+    let manager = Manager::of(facts);
+    if let Some(manager) = manager {
+        checks.push(Check::new("packages", Class::Package, manager.program(), manager.program()));
     }
     if facts.init == Init::Scripts {
         checks
@@ -217,10 +219,10 @@ fn package_manager(facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
                 "services are started by their init scripts, and not again after a restart of this container",
             ));
     }
-    if !todo.unfinished.is_empty() {
+    if let Some(manager) = manager.filter(|_| !todo.unfinished.is_empty()) {
         let measured = format!("interrupted: {}", todo.unfinished.join(", "));
         checks.push(
-            Check::new("dpkg", Class::Package, measured, "nothing left to be done")
+            Check::new(manager.installer(), Class::Package, measured, "nothing left to be done")
                 .warning("it is finished before packages are installed"),
         );
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Result;
-use distro::facts::PackageManager;
-use distro::{Host, Look, locks};
+use distro::packages::Manager;
+use distro::{Host, Look};
 use steps::{Endpoint, Port, Probe, Resource};
 
 use super::endpoints::{self, Wanted};
@@ -59,9 +59,12 @@ pub fn for_plan<'r>(
     units.dedup();
     let look = Look::new(host);
     let (mut unfinished, mut held) = (Vec::new(), Vec::new());
-    if packages && host.facts.package_manager == Some(PackageManager::Apt) {
-        unfinished = look.dpkg()?.unfinished();
-        held = locked(host.root)?;
+    let packages_change = packages && Manager::of(&host.facts).is_some();
+    if packages_change {
+        unfinished = look.unfinished_packages()?;
+        // Only root may ask.
+        let locks = if host.root { host.packages().held_locks()? } else { Vec::new() };
+        held.extend(locks.into_iter().map(|(path, holder)| (path, holder.to_string())));
     }
     let todo = Todo {
         requires,
@@ -75,24 +78,13 @@ pub fn for_plan<'r>(
         locks: &held,
     };
     let mut checks = checks(&look, &todo)?;
-    if packages && host.facts.package_manager == Some(PackageManager::Apt) {
+    if packages_change {
         // Its whole index is fetched, whichever repository a package comes from.
-        let mut wanted = endpoints::of_package_manager(&named)?;
+        let mut wanted = endpoints::of_package_manager(host, &named)?;
         wanted.extend(named.into_iter().map(|endpoint| Wanted { endpoint, ours: true }));
         checks.extend(endpoints::checks(host, &wanted, SystemTime::now())?);
     }
     Ok(checks)
-}
-
-/// Locks of the package manager that somebody holds. Only root may ask.
-fn locked(root: bool) -> Result<Vec<(String, String)>> {
-    let mut held = Vec::new();
-    for path in locks::TRANSACTION.iter().chain(&locks::INDEX).filter(|_| root) {
-        if let Some(holder) = locks::holder(Path::new(path))? {
-            held.push(((*path).to_owned(), holder.to_string()));
-        }
-    }
-    Ok(held)
 }
 
 #[cfg(test)]

@@ -30,12 +30,11 @@ pub(super) struct Surroundings {
 
 pub(super) fn measure(look: &Look<'_>, todo: &Todo<'_>) -> Result<Surroundings> {
     let version = |package: &str| -> Result<String> {
-        let known = look.dpkg()?;
-        let installed = known.package(package).filter(|found| found.is_installed());
-        Ok(installed.map(|found| found.version.clone()).unwrap_or_default())
+        let installed = look.package(package)?.filter(|found| found.is_installed());
+        Ok(installed.map(|found| found.version).unwrap_or_default())
     };
     let (mut versions, mut existing) = (vec![("kernel", look.host.facts.kernel.clone())], Vec::new());
-    for package in ["systemd", "apt"] {
+    for package in ["systemd", look.host.packages().name()] {
         versions.push((package, version(package)?));
     }
     for unit in todo.units {

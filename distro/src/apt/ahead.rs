@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::transaction::{Survivor, install_from};
-use super::{FETCH_LIMIT, apt_words, entries, install, release_url, unattended};
+use super::transaction::install_from;
+use super::{FETCH_LIMIT, apt_words, entries, unattended};
 use crate::net::outside;
 use crate::net::split_url;
+use crate::packages::Survivor;
 use crate::{Command, Host};
 
 /// An answer of a server that is near takes less: two ways there and back, or more with TLS.
@@ -23,12 +24,22 @@ const TRIES: usize = 4;
 /// How long an answer is waited for.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// Installs `first` and then `rest`, each in one transaction, with the promises of [`install`]. Packages of `rest` are fetched
-/// meanwhile; where that fails, its transaction fetches them.
+/// [`crate::packages::Manager::install`].
 ///
 /// # Errors
-/// As [`install`].
-pub fn install_in_turn(
+/// As there.
+pub fn install(host: &Host, first: &[String], rest: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
+    if !first.is_empty() && !rest.is_empty() && is_far(host)? && !is_cache_emptied(host)? {
+        return install_in_turn(host, first, rest, deny, survivor);
+    }
+    let mut names = [first, rest].concat();
+    names.sort();
+    install_from(host, &names, deny, survivor, &|| ())
+}
+
+/// Installs `first` and then `rest`, each in one transaction. Packages of `rest` are fetched meanwhile; where that fails, its
+/// transaction fetches them.
+fn install_in_turn(
     host: &Host,
     first: &[String],
     rest: &[String],
@@ -46,7 +57,7 @@ pub fn install_in_turn(
         drop(begun);
         done
     })?;
-    install(host, rest, deny, survivor)
+    install_from(host, rest, deny, survivor, &|| ())
 }
 
 /// Fetches what installing `names` needs. It takes none of apt's locks, which the transaction at work holds and no longer needs for its
@@ -64,14 +75,11 @@ fn fetch(host: &Host, names: &[String]) {
 }
 
 /// Is any server of this host's repositories far away? Servers that do not answer say nothing.
-///
-/// # Errors
-/// Where the host's sources cannot be read.
-pub fn is_far(host: &Host) -> Result<bool> {
+fn is_far(host: &Host) -> Result<bool> {
     let mut asked = BTreeSet::new();
     let mut urls = Vec::new();
     for entry in entries(Path::new("/etc/apt"))? {
-        let url = release_url(&entry.uri, &entry.suite);
+        let url = entry.told().url;
         if split_url(&url).is_ok_and(|place| asked.insert(place)) {
             urls.push(url);
         }
@@ -85,10 +93,7 @@ pub fn is_far(host: &Host) -> Result<bool> {
 }
 
 /// Is there a hook that empties apt's cache after each dpkg, as images of containers have it? Then nothing can be fetched ahead.
-///
-/// # Errors
-/// Where apt does not tell its configuration.
-pub fn is_cache_emptied(host: &Host) -> Result<bool> {
+fn is_cache_emptied(host: &Host) -> Result<bool> {
     let output = Command::new("apt-config").args(["dump", "DPkg::Post-Invoke"]).data().output(&host.runner)?;
     Ok(output.stdout.contains("/archives"))
 }

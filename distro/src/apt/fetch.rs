@@ -11,14 +11,16 @@ use crate::{Class, Command, Fault, Host, files};
 /// Where apt keeps the helper that fetches for package scripts.
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 
-/// What stands at `url`. `scratch` is a path at which it is put for a moment; nothing may be there.
+/// What stands at `url`.
 ///
 /// # Errors
 /// Where it cannot be fetched: of the class that apt's complaints tell (`dns`, `http`, `proxy`, `tls`, `disk`).
-pub fn fetch(host: &Host, url: &str, scratch: &Path) -> Result<Vec<u8>> {
+pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
+    // Outside of the folders that apt reads, and gone with the next boot.
+    let scratch = Path::new("/run/surefoot").join(format!("keyring-{}", std::process::id()));
     let mut fetched = Vec::new();
     retried(host, &format!("fetching {url}"), || {
-        fetched = fetch_once(host, url, scratch)?;
+        fetched = fetch_once(host, url, &scratch)?;
         Ok(())
     })?;
     Ok(fetched)

@@ -4,13 +4,13 @@
 //! descriptor are in README.progress-reporting of its documentation.
 
 mod ahead;
+mod definition;
 mod fetch;
 mod index;
 mod said;
 mod solver;
 mod source;
 mod sources;
-mod survivor;
 mod transaction;
 
 use std::time::{Duration, Instant};
@@ -20,15 +20,16 @@ use anyhow::Result;
 use crate::command::Output;
 use crate::{Command, Fault, Host, locks};
 
-pub use ahead::{install_in_turn, is_cache_emptied, is_far};
+pub use ahead::install;
+pub use definition::{parts, rival};
 pub use fetch::fetch;
-pub use index::{has_any, release_url, update};
+pub use index::release_url;
+pub use index::{has_any, update};
 pub use said::problems;
-pub use solver::{Move, Solution, simulate, simulate_removal};
-pub use source::{LISTS, Source};
+pub use solver::{simulate, simulate_removal};
+pub use source::{LISTS, Source, definition_path, keyring_path};
 pub use sources::{Entry, entries};
-pub use survivor::{process_start_time, wait_for_survivor};
-pub use transaction::{configure, install, is_stale_index, mend, remove, trigger};
+pub use transaction::{configure, is_stale_index, mend, remove, trigger};
 
 /// How often a lock may be taken from under our nose between our look and apt's.
 const LOST_RACES: usize = 5;

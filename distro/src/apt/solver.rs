@@ -6,41 +6,16 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::transaction::to_do;
+use crate::Host;
 use crate::dpkg::{DATABASE, Dpkg};
-use crate::{Class, Fault, Host};
-
-/// A package that goes from one version to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Move {
-    /// Name, with `:arch` where it is a foreign one.
-    pub name: String,
-    /// Version that is there; none for a new one.
-    pub from: Option<String>,
-    /// Version that will be there, empty where it is removed.
-    pub to: String,
-}
-
-/// The solver's answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Solution {
-    /// Packages that are not there yet.
-    pub new: Vec<Move>,
-    /// Packages that get a newer version.
-    pub upgraded: Vec<Move>,
-    /// Packages that get an older version.
-    pub downgraded: Vec<Move>,
-    /// Packages that go.
-    pub removed: Vec<Move>,
-}
+use crate::packages::{Move, Solution};
 
 /// What installing `names` would do, without recommended packages. Takes no lock and changes nothing.
 ///
 /// # Errors
-/// Class `package`, where apt finds no way (its own words are the evidence), or only one that removes or downgrades a package.
+/// Class `package`, where apt finds no way (its own words are the evidence).
 pub fn simulate(host: &Host, names: &[String]) -> Result<Solution> {
-    let solution = solution(host, "install", names)?;
-    refuse_losses(&solution, names)?;
-    Ok(solution)
+    solution(host, "install", names)
 }
 
 /// Names of the packages that would go if `names` went.
@@ -66,27 +41,11 @@ fn solution(host: &Host, action: &str, names: &[String]) -> Result<Solution> {
     for gone in &mut solution.removed {
         gone.from = dpkg.package(&gone.name).map(|package| package.version.clone());
     }
+    solution.native = format!(":{}", dpkg.architecture);
     Ok(solution)
 }
 
 const SOLVER_LIMIT: Duration = Duration::from_secs(300);
-
-fn refuse_losses(solution: &Solution, names: &[String]) -> Result<(), Fault> {
-    if solution.removed.is_empty() && solution.downgraded.is_empty() {
-        return Ok(());
-    }
-    let removed = solution.removed.iter().map(|gone| format!("would remove {} {}", gone.name, version(gone)));
-    let downgraded =
-        solution.downgraded.iter().map(|one| format!("would downgrade {} {} to {}", one.name, version(one), one.to));
-    let message = format!("installing {} would remove or downgrade other packages", names.join(", "));
-    let advice = "decide about these packages yourself: remove or hold them, or change the pins that force this; then go on \
-                  with --resume";
-    Err(Fault::new(Class::Package, message).evidence(removed.chain(downgraded)).advice(advice))
-}
-
-fn version(of: &Move) -> &str {
-    of.from.as_deref().unwrap_or_default()
-}
 
 /// Reads the lists of what would be done: a heading, then `  NAME (NEW)`, `  NAME (OLD => NEW)`, and of what goes `  NAME`, with a version
 /// or without, and a `*` where it is purged. Other lists do not matter.
@@ -120,6 +79,7 @@ fn parse(text: &str) -> Solution {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Class;
 
     const SAID: &str = "\
 Reading package lists...
@@ -159,6 +119,7 @@ Need to get 0 B/99.5 kB of archives.
             upgraded: vec![moved("libssl3", Some("3.0.19"), "3.0.20")],
             downgraded: vec![moved("tar", Some("1.35"), "1.34")],
             removed: ["exim4", "mailutils", "lab-rival"].map(|name| moved(name, None, "")).to_vec(),
+            ..Solution::default()
         };
         assert_eq!(parse(SAID), expected);
     }
@@ -168,7 +129,7 @@ Need to get 0 B/99.5 kB of archives.
         let mut solution = parse(SAID);
         solution.removed[0].from = Some("4.96".into());
         let names = ["redis-server".to_owned()];
-        let fault = refuse_losses(&solution, &names).unwrap_err();
+        let fault = solution.refuse_losses(&names).unwrap_err();
         assert_eq!(fault.class, Class::Package);
         let losses = [
             "would remove exim4 4.96",
@@ -178,8 +139,8 @@ Need to get 0 B/99.5 kB of archives.
         ];
         assert_eq!(fault.evidence, losses);
         solution.removed.clear();
-        assert_eq!(refuse_losses(&solution, &names).unwrap_err().evidence.len(), 1);
+        assert_eq!(solution.refuse_losses(&names).unwrap_err().evidence.len(), 1);
         solution.downgraded.clear();
-        assert!(refuse_losses(&solution, &names).is_ok());
+        assert!(solution.refuse_losses(&names).is_ok());
     }
 }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::files;
+use crate::packages::Index;
+
 /// Where apt keeps the index of all repositories. A `Release` is moved there only when its signature, its dates and every index
 /// named in it were found right; until then it is in `partial/` below.
 pub const LISTS: &str = "/var/lib/apt/lists";
@@ -22,9 +25,26 @@ pub struct Source {
 }
 
 impl Source {
-    /// Path of its definition.
-    pub fn definition(&self) -> PathBuf {
-        Path::new("/etc/apt/sources.list.d").join(format!("{}.sources", self.name))
+    /// Our repository `name` as its definition on disk says; none where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn defined(name: &str) -> Result<Option<Self>> {
+        let path = definition_path(name);
+        Ok(files::read(&path)?.map(|bytes| Self::parse(name, &String::from_utf8_lossy(&bytes))))
+    }
+
+    /// Its index below `lists` (normally [`LISTS`]).
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn index(&self, lists: &Path) -> Result<Index> {
+        let is_release = |path: &PathBuf| path.to_string_lossy().ends_with("Release");
+        Ok(Index {
+            definition: vec![definition_path(&self.name), keyring_path(&self.name)],
+            missing: self.missing(lists).first().map(|(uri, suite)| format!("{uri} {suite}")),
+            fetched: self.list_files(lists)?.into_iter().filter(is_release).collect(),
+        })
     }
 
     /// Every pair of URI and suite whose verified index is not below `lists` (normally [`LISTS`]).
@@ -77,6 +97,16 @@ impl Source {
         }
         Ok(files.len())
     }
+}
+
+/// Where our repository `name` is defined.
+pub fn definition_path(name: &str) -> PathBuf {
+    Path::new("/etc/apt/sources.list.d").join(format!("{name}.sources"))
+}
+
+/// Where the keyring of our repository `name` is.
+pub fn keyring_path(name: &str) -> PathBuf {
+    Path::new("/etc/apt/keyrings").join(format!("{name}.gpg"))
 }
 
 /// What the names of a repository's files in apt's lists begin with: its URI without scheme and login, `/` as `_`, and a few

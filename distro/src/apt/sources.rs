@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Source;
+use super::{Source, release_url};
+use crate::packages;
 
 /// One pair of URI and suite that apt is told to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,19 @@ pub struct Entry {
     pub suite: String,
     /// `Signed-By`, empty where it is not said.
     pub signed_by: String,
+}
+
+impl Entry {
+    /// As it is told of every package manager.
+    pub fn told(&self) -> packages::Entry {
+        // A list of mirrors (apt-transport-mirror(1)) leads to hosts that nobody knows before.
+        let list = self.uri.strip_prefix("mirror").map(|rest| rest.trim_start_matches('+'));
+        let url = match list {
+            Some(rest) => rest.strip_prefix("://").map_or(rest.to_owned(), |rest| format!("http://{rest}")),
+            None => release_url(&self.uri, &self.suite),
+        };
+        packages::Entry { file: self.file.clone(), url, is_list: list.is_some() }
+    }
 }
 
 /// Every entry below `folder` (normally `/etc/apt`) that is not switched off. What cannot be understood is left to apt.

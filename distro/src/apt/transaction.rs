@@ -7,28 +7,16 @@ use anyhow::Result;
 use super::{apt_get, retried, said, tell_progress, unattended, when_free};
 use crate::command::Output;
 use crate::guard::Guard;
+use crate::packages::Survivor;
 use crate::{Class, Command, Host, dpkg, locks};
-
-pub(super) type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
 
 /// Configuration files of the admin stay as they are; those nobody changed follow the package.
 const CONFFILES: [&str; 2] = ["--force-confdef", "--force-confold"];
 
-/// Installs `names` in one transaction, without recommended packages, without removing or downgrading anything. Services of
-/// `deny` are not started by their packages. An interrupted dpkg is finished first. `survivor` is told the pid of every
-/// transaction, so that a later run can wait for it.
+/// Installs `names` in one transaction, and tells when everything is fetched and dpkg begins.
 ///
 /// The output goes by a terminal of apt's own (its default): so the transaction is whole also when nobody reads it any more,
 /// which a pipe would not survive, and apt's term.log is written.
-///
-/// # Errors
-/// Class `package` where a package or its script fails, with its words; `disk`, `memory`, `http`, `dns`, `proxy`, `tls` or
-/// `repository` where apt's and dpkg's words tell that; `locked` where another process holds a lock.
-pub fn install(host: &Host, names: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
-    install_from(host, names, deny, survivor, &|| ())
-}
-
-/// [`install`], which tells when everything is fetched and dpkg begins.
 pub(super) fn install_from(
     host: &Host,
     names: &[String],
@@ -53,11 +41,10 @@ pub(super) fn install_from(
     done
 }
 
-/// Removes `names`, with their configuration where `purge`. Whatever else apt would remove with them goes too: look with
-/// [`super::simulate_removal`] first.
+/// [`crate::packages::Manager::remove`].
 ///
 /// # Errors
-/// As [`install`].
+/// As there.
 pub fn remove(host: &Host, names: &[String], purge: bool, survivor: &Survivor<'_>) -> Result<()> {
     dpkg::finish(host, names, &[], survivor)?;
     let output = transaction(host, None, &[if purge { "purge" } else { "remove" }], names, survivor, &|| ())?;

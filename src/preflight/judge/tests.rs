@@ -16,7 +16,7 @@ pub(in crate::preflight) fn facts(os_release: &str) -> Facts {
     std::fs::create_dir(root.path().join("etc")).unwrap();
     std::fs::write(root.path().join("etc/os-release"), os_release).unwrap();
     Facts {
-        package_manager: Some(PackageManager::Apt),
+        package_manager: Some(distro::facts::PackageManager::Apt),
         init: Init::Systemd,
         hostname: "box".into(),
         memory: 2 * GIB,

@@ -3,14 +3,16 @@
 use anyhow::Result;
 use distro::files::Meta;
 use distro::network::{Key, KeyFrom, Setting};
+use distro::packages::Manager;
+use distro::packages::definition::{Definition, Pin};
 use distro::{Class, Fault, net};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Context, Kind, refused};
+use super::{Context, Kind, refused, unsupported};
 use crate::resources::fetched_keyring::FetchedKeyring;
 use crate::resources::file::File;
-use crate::resources::repository::{Definition, Pin, Repository};
+use crate::resources::repository::Repository;
 use crate::{Resource, Stage};
 
 /// Adds a package repository for apt, trusted by its own keyring only.
@@ -60,6 +62,7 @@ impl Kind for Settings {
     const NAME: &'static str = "repository";
 
     fn expand(mut self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
+        let manager = Manager::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let name = self.name.clone().unwrap_or_else(|| cx.step().to_owned());
         self.check(&name).map_err(|why| {
             Fault::new(Class::Blueprint, format!("step '{}': {why}", cx.step()))
@@ -100,7 +103,8 @@ impl Kind for Settings {
             };
         }
         let pins = self.pins.into_iter();
-        let fetched = self.key_url.map(|url| FetchedKeyring::new(&name, url, &self.fingerprints)).transpose()?;
+        let fetched =
+            self.key_url.map(|url| FetchedKeyring::new(manager, &name, url, &self.fingerprints)).transpose()?;
         let login = format!("/etc/apt/auth.conf.d/{name}.conf");
         let login = (!logins.is_empty()).then(|| File {
             meta: Meta::root(0o600),
@@ -108,16 +112,15 @@ impl Kind for Settings {
             stage: Stage::Repositories,
             ..File::new(login, logins)
         });
-        let repository = Repository::new(Definition {
+        let definition = Definition {
             name,
             uris: self.uris,
             suites: self.suites,
             components: self.components,
             architectures: self.architectures,
-            key,
-            fingerprints: self.fingerprints,
             pins: pins.map(|pin| Pin { packages: pin.packages, pin: pin.pin, priority: pin.priority }).collect(),
-        })?;
+        };
+        let repository = Repository::new(manager, definition, key.as_deref(), &self.fingerprints)?;
         let mut resources: Vec<Box<dyn Resource>> = Vec::new();
         resources.extend(login.map(|file| Box::new(file) as Box<dyn Resource>));
         resources.push(Box::new(repository));

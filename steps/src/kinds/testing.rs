@@ -33,7 +33,7 @@ impl Step {
             arch: "x86_64".into(),
             kernel: String::new(),
             init: Init::Systemd,
-            package_manager: None,
+            package_manager: Some(distro::facts::PackageManager::Apt),
             container: None,
             vm: None,
             selinux: None,

@@ -34,7 +34,7 @@ impl DataFolder {
     }
 
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
-        if !cx.look.dpkg()?.is_installed(&self.package) {
+        if !cx.look.is_installed(&self.package)? {
             return Ok(Probe::Pending(format!("package {}", self.package)));
         }
         let is_ours = cx.memory.intended(&format!("package:{}", self.package));

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use distro::{Class, Fault, apt, files};
+use distro::packages::Manager;
+use distro::{Class, Fault, files};
 use serde_json::Value;
 
 use super::file::File;
@@ -27,9 +28,9 @@ impl FetchedKeyring {
     ///
     /// # Errors
     /// Class `blueprint`, where a fingerprint is not a full one.
-    pub fn new(name: &str, url: String, fingerprints: &[String]) -> Result<Self, Fault> {
+    pub fn new(manager: Manager, name: &str, url: String, fingerprints: &[String]) -> Result<Self, Fault> {
         let fingerprints = repository::pinned(&format!("repository '{name}'"), fingerprints)?;
-        Ok(Self { path: repository::keyring_path(name).display().to_string(), url, fingerprints })
+        Ok(Self { path: manager.keyring_path(name).display().to_string(), url, fingerprints })
     }
 
     fn file(&self, content: &[u8]) -> File {
@@ -88,9 +89,7 @@ impl Resource for FetchedKeyring {
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
-        // Outside of the folder that apt reads, and gone with the next boot.
-        let scratch = Path::new("/run/surefoot").join(format!("keyring-{}", std::process::id()));
-        let bytes = apt::fetch(cx.host, &self.url, &scratch)?;
+        let bytes = cx.host.packages().fetch(cx.host, &self.url)?;
         let packets = repository::checked(&self.url, &bytes, &self.fingerprints)?;
         let file = self.file(&packets);
         match file.probe(cx)? {

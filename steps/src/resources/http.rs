@@ -91,7 +91,7 @@ impl Http {
 
     fn version(&self, cx: &Cx<'_>) -> Result<String> {
         let Some(name) = &self.package else { return Ok(String::new()) };
-        Ok(cx.look.dpkg()?.package(name).map(|package| package.version.clone()).unwrap_or_default())
+        Ok(cx.look.package(name)?.map(|package| package.version).unwrap_or_default())
     }
 
     fn change(&self, why: &str) -> Probe {

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use distro::apt::{self, LISTS, Source};
-use distro::{Host, files, locks};
+use distro::files;
+use distro::packages::{Index as Kept, Package};
 use serde::{Deserialize, Serialize};
 
 use crate::undo::{Undo, UndoCx, Undone};
@@ -34,49 +34,41 @@ impl Index {
         cx.memory.seen(cx.id).and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
     }
 
-    fn sources(&self) -> Result<Vec<Source>> {
-        self.repositories.iter().filter_map(|name| definition(name).transpose()).collect()
-    }
-
     /// Why the index of a repository has to be fetched; or the digest of what it was fetched for.
-    fn look_at(cx: &Cx<'_>, lists: &Path, name: &str, seen: &Seen) -> Result<Result<String, String>> {
-        let Some(source) = definition(name)? else { return Ok(Err("its definition is not there yet".to_owned())) };
-        if let Some((uri, suite)) = source.missing(lists).first() {
-            return Ok(Err(format!("that of {uri} {suite} is not there")));
+    fn look_at(cx: &Cx<'_>, name: &str, seen: &Seen) -> Result<Result<String, String>> {
+        let Some(index) = cx.host.packages().index(name)? else {
+            return Ok(Err("its definition is not there yet".to_owned()));
+        };
+        if let Some(missing) = index.missing {
+            return Ok(Err(format!("that of {missing} is not there")));
         }
-        let path = source.definition();
-        let keyring = Path::new("/etc/apt/keyrings").join(format!("{name}.gpg"));
-        let mut bytes = files::read(&path)?.unwrap_or_default();
-        bytes.extend(files::read(&keyring)?.unwrap_or_default());
+        let mut bytes = Vec::new();
+        for path in &index.definition {
+            bytes.extend(files::read(path)?.unwrap_or_default());
+        }
         let digest = cx.digest(&bytes);
         let same = seen.fetched.get(name) == Some(&digest);
-        if same || is_newer(&source, lists, &[&path, &keyring])? {
+        if same || is_newer(&index)? {
             return Ok(Ok(digest));
         }
         Ok(Err("its definition has changed since".to_owned()))
     }
 }
 
-/// The repository as its definition on disk says.
-fn definition(name: &str) -> Result<Option<Source>> {
-    let path = Source { name: name.to_owned(), ..Source::default() }.definition();
-    Ok(files::read(&path)?.map(|bytes| Source::parse(name, &String::from_utf8_lossy(&bytes))))
-}
-
-/// Was every list of `source` written after `files` were? Times of modification are those of the server for lists, so the time
+/// Was it fetched after its definition was written? Times of modification are those of the server for what is fetched, so the time
 /// of the last change of the inode is looked at, for both. Only asked where nothing is remembered of this definition: right
 /// after the fetch, and on a host whose state was lost.
-fn is_newer(source: &Source, lists: &Path, files: &[&Path]) -> Result<bool> {
+fn is_newer(index: &Kept) -> Result<bool> {
     let changed = |path: &Path| -> Result<(i64, i64)> {
         let meta = std::fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))?;
         Ok((meta.ctime(), meta.ctime_nsec()))
     };
     let mut newest = (i64::MIN, 0);
-    for file in files {
+    for file in &index.definition {
         newest = newest.max(changed(file)?);
     }
-    for list in source.list_files(lists)?.iter().filter(|list| list.to_string_lossy().ends_with("Release")) {
-        if changed(list)? < newest {
+    for file in &index.fetched {
+        if changed(file)? < newest {
             return Ok(false);
         }
     }
@@ -101,16 +93,15 @@ impl Resource for Index {
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        let lists = Path::new(LISTS);
         let mut seen = Self::remembered(cx);
-        let dpkg = cx.look.dpkg()?;
-        if self.packages.iter().all(|name| dpkg.is_installed(name)) {
+        let known = cx.look.packages(&self.packages)?;
+        if self.packages.iter().all(|name| known.get(name).is_some_and(Package::is_installed)) {
             return Ok(Probe::InPlace(serde_json::to_value(seen)?));
         }
         seen.fetched.retain(|name, _| self.repositories.contains(name));
         let mut changes = Vec::new();
         for name in &self.repositories {
-            match Self::look_at(cx, lists, name, &seen)? {
+            match Self::look_at(cx, name, &seen)? {
                 Ok(digest) => drop(seen.fetched.insert(name.clone(), digest)),
                 Err(why) => changes.push(Change::new(
                     format!("index {name}"),
@@ -119,7 +110,7 @@ impl Resource for Index {
                 )),
             }
         }
-        if changes.is_empty() && !apt::has_any(lists) {
+        if changes.is_empty() && !cx.host.packages().has_any_index() {
             let why = "the distribution's own package index is of use to everybody".to_owned();
             changes.push(Change::new("index", "fetch the package index: there is none", Undo::Kept { why }));
         }
@@ -127,27 +118,18 @@ impl Resource for Index {
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
-        apt::update(cx.host, &self.sources()?)
+        cx.host.packages().update(cx.host, &self.repositories)
     }
 }
 
 /// Removes the index of a repository whose definition is still there.
 ///
 /// # Errors
-/// Class `locked` where another process holds apt's lists; where a file cannot be removed.
+/// Class `locked` where another process holds its lock; where a file cannot be removed.
 pub fn undo_lists(cx: &UndoCx<'_>, repository: &str) -> Result<Undone> {
-    match definition(repository)? {
-        Some(source) => remove_lists(cx.host, &source),
-        // apt removes what nobody defines at its next update.
-        None => Ok(Undone::Gone),
-    }
-}
-
-fn remove_lists(host: &Host, source: &Source) -> Result<Undone> {
-    locks::wait_free(&host.runner, &locks::INDEX, locks::limit())?;
-    Ok(match source.remove_lists(Path::new(LISTS))? {
+    Ok(match cx.host.packages().remove_index(cx.host, repository)? {
         0 => Undone::Gone,
-        _ => Undone::Done(format!("removed the index of {}", source.name)),
+        _ => Undone::Done(format!("removed the index of {repository}")),
     })
 }
 
@@ -156,14 +138,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_written_after_the_definition_are_newer() {
+    fn what_was_fetched_after_the_definition_was_written_is_newer() {
         let folder = tempfile::tempdir().unwrap();
-        let source = Source {
-            name: "x".into(),
-            uris: vec!["http://h/r".into()],
-            suites: vec!["a".into()],
-            components: vec!["main".into()],
-        };
         let path = |name: &str| folder.path().join(name);
         let pause = || std::fs::File::open(folder.path()).unwrap().sync_all().unwrap();
         // The kernel's clock for files has steps of a few milliseconds.
@@ -178,12 +154,17 @@ mod tests {
             }
             pause();
         };
-        std::fs::write(path("x.sources"), "").unwrap();
-        later_than("h_r_dists_a_InRelease", "x.sources");
-        let (lists, definition) = (folder.path(), path("x.sources"));
-        assert!(is_newer(&source, lists, &[&definition]).unwrap());
-        later_than("x.sources", "h_r_dists_a_InRelease");
-        assert!(!is_newer(&source, lists, &[&definition]).unwrap());
+        let index = Kept {
+            definition: vec![path("definition"), path("keyring")],
+            missing: None,
+            fetched: vec![path("Release")],
+        };
+        std::fs::write(path("definition"), "").unwrap();
+        std::fs::write(path("keyring"), "").unwrap();
+        later_than("Release", "keyring");
+        assert!(is_newer(&index).unwrap());
+        later_than("definition", "Release");
+        assert!(!is_newer(&index).unwrap());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Packages that are installed. All sets of a run are installed in one transaction, which the engine asks for.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use distro::dpkg::{self, Dpkg};
-use distro::{Class, Fault, Look, apt};
+use distro::packages::{Known, Manager, Package, Solution, State};
+use distro::{Class, Fault, Look};
 use serde_json::Value;
 
 use crate::undo::{Undo, Undone};
@@ -29,10 +29,9 @@ impl Packages {
     }
 
     /// Names of those that are not there, or there in another version than they have to be.
-    fn missing<'s>(&'s self, dpkg: &Dpkg) -> impl Iterator<Item = &'s String> {
-        self.names.iter().filter(|name| {
-            !dpkg.package(name).is_some_and(|package| package.is_installed() && self.is_of_series(&package.version))
-        })
+    fn missing<'s>(&'s self, known: &Known) -> impl Iterator<Item = &'s String> {
+        let is_right = |package: &Package| package.is_installed() && self.is_of_series(&package.version);
+        self.names.iter().filter(move |name| !known.get(*name).is_some_and(is_right))
     }
 
     fn is_of_series(&self, version: &str) -> bool {
@@ -43,8 +42,8 @@ impl Packages {
     }
 
     /// What is to be done for the package `name`, which is [`Packages::missing`].
-    fn change(&self, dpkg: &Dpkg, name: &str) -> Change {
-        match (dpkg.package(name).filter(|package| package.is_installed()), &self.version) {
+    fn change(&self, known: &Known, name: &str) -> Change {
+        match (known.get(name).filter(|package| package.is_installed()), &self.version) {
             (Some(package), Some(version)) => upgrade(name, &package.version, &format!("version {version}")),
             _ => install(name, ""),
         }
@@ -70,14 +69,14 @@ impl Resource for Packages {
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        let dpkg = cx.look.dpkg()?;
-        let missing: Vec<Change> = self.missing(dpkg).map(|name| self.change(dpkg, name)).collect();
+        let known = cx.look.packages(&self.names)?;
+        let missing: Vec<Change> = self.missing(&known).map(|name| self.change(&known, name)).collect();
         if !missing.is_empty() {
             return Ok(Probe::Changes(missing));
         }
         // A transaction of ours that was cut off after the last package of this set: its triggers are still to be run.
-        if cx.memory.begun(cx.id) && !dpkg.unfinished().is_empty() {
-            return Ok(Probe::Pending("dpkg, which was interrupted".to_owned()));
+        if cx.memory.begun(cx.id) && !cx.look.unfinished_packages()?.is_empty() {
+            return Ok(Probe::Pending(format!("{}, which was interrupted", cx.host.packages().installer())));
         }
         Ok(Probe::InPlace(Value::Null))
     }
@@ -111,10 +110,15 @@ fn upgrade(name: &str, from: &str, to: &str) -> Change {
 }
 
 /// Names of the packages of `sets` that are [`Packages::missing`], each once.
-fn missing(dpkg: &Dpkg, sets: &[&dyn Resource]) -> Vec<String> {
+fn missing(known: &Known, sets: &[&dyn Resource]) -> Vec<String> {
     let missing: BTreeSet<&String> =
-        sets.iter().filter_map(|set| set.packages()).flat_map(|set| set.missing(dpkg)).collect();
+        sets.iter().filter_map(|set| set.packages()).flat_map(|set| set.missing(known)).collect();
     missing.into_iter().cloned().collect()
+}
+
+/// What is there now of the packages of `sets`.
+fn known(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Known> {
+    Look::new(cx.host).packages(sets.iter().filter_map(|set| set.packages()).flat_map(|set| &set.names))
 }
 
 /// Units of `sets` that their packages must not start.
@@ -123,52 +127,49 @@ fn held_back(sets: &[&dyn Resource]) -> Vec<String> {
     units.into_iter().collect()
 }
 
-/// Finishes an interrupted dpkg. Services of `sets` are not started.
+/// Finishes an interrupted transaction. Services of `sets` are not started.
 ///
 /// # Errors
-/// Those of [`distro::dpkg::finish`].
+/// Those of [`Manager::finish`].
 pub fn finish(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
-    dpkg::finish(cx.host, &[], &held_back(sets), cx.survivor)
+    cx.host.packages().finish(cx.host, &[], &held_back(sets), cx.survivor)
 }
 
-/// Everything that installing `sets` will change, by apt's own answer: what is new, with dependencies, and what is upgraded.
-/// An interrupted dpkg is finished first, so this is for runs only. Where apt does not know a package, the index is fetched anew
+/// Everything that installing `sets` will change, by the solver's own answer: what is new, with dependencies, and what is upgraded.
+/// An interrupted transaction is finished first, so this is for runs only. Where a package is not known, the index is fetched anew
 /// once: the one that is there may be older than the servers' by months.
 ///
 /// # Errors
-/// Class `package`, where apt finds no way, or only one that removes or downgrades a package, or a name is not that of a
-/// package; those of [`distro::apt::update`].
+/// Class `package`, where there is no way, or only one that removes or downgrades a package, or a name is not that of a
+/// package; those of [`Manager::update`].
 pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Vec<Change>> {
     finish(cx, sets)?;
-    let look = Look::new(cx.host);
-    let dpkg = look.dpkg()?;
-    let names = missing(dpkg, sets);
+    let known = known(cx, sets)?;
+    let names = missing(&known, sets);
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let solution = match apt::simulate(cx.host, &names) {
-        Err(error) if is_stale(&error) => None,
-        result => Some(result?).filter(|solution| unmoved(solution, &names, dpkg).is_none()),
+    let manager = cx.host.packages();
+    let solution = match manager.simulate(cx.host, &names) {
+        Err(error) if manager.is_stale_index(&error) => None,
+        result => Some(result?).filter(|solution| unmoved(solution, &names).is_none()),
     };
     let solution = match solution {
         Some(solution) => solution,
         None => {
-            cx.host.runner.note("apt does not know all of these packages: fetching the index anew");
-            apt::update(cx.host, &[])?;
-            apt::simulate(cx.host, &names)?
+            let name = manager.name();
+            cx.host.runner.note(&format!("{name} does not know all of these packages: fetching the index anew"));
+            manager.update(cx.host, &[])?;
+            manager.simulate(cx.host, &names)?
         }
     };
-    if let Some(name) = unmoved(&solution, &names, dpkg) {
-        return Err(not_offered(&solution, name, dpkg, sets).into());
+    if let Some(name) = unmoved(&solution, &names) {
+        return Err(not_offered(manager, &solution, name, &known, sets).into());
     }
     Ok(changes(&solution))
 }
 
-fn is_stale(error: &anyhow::Error) -> bool {
-    Fault::find(error).is_some_and(|fault| apt::is_stale_index(fault.class, &fault.evidence))
-}
-
-fn changes(solution: &apt::Solution) -> Vec<Change> {
+fn changes(solution: &Solution) -> Vec<Change> {
     let new = solution.new.iter().map(|new| install(&new.name, &new.to));
     let upgraded =
         solution.upgraded.iter().map(|one| upgrade(&one.name, one.from.as_deref().unwrap_or_default(), &one.to));
@@ -176,27 +177,24 @@ fn changes(solution: &apt::Solution) -> Vec<Change> {
 }
 
 /// The first of `names` that would stay as it is.
-fn unmoved<'n>(solution: &apt::Solution, names: &'n [String], dpkg: &Dpkg) -> Option<&'n String> {
-    let native = format!(":{}", dpkg.architecture);
-    let moved = |name: &str| {
-        let name = name.strip_suffix(&native).unwrap_or(name);
-        solution.new.iter().chain(&solution.upgraded).any(|one| one.name == name)
-    };
-    names.iter().find(|name| !moved(name))
+fn unmoved<'n>(solution: &Solution, names: &'n [String]) -> Option<&'n String> {
+    names.iter().find(|name| !solution.moves(name))
 }
 
 /// `name` would never be seen as wanted: other packages provide it, or it is there in a version that cannot be left.
-fn not_offered(solution: &apt::Solution, name: &str, dpkg: &Dpkg, sets: &[&dyn Resource]) -> Fault {
-    if let Some(package) = dpkg.package(name).filter(|package| package.is_installed()) {
+fn not_offered(manager: Manager, solution: &Solution, name: &str, known: &Known, sets: &[&dyn Resource]) -> Fault {
+    if let Some(package) = known.get(name).filter(|package| package.is_installed()) {
         let mut sets = sets.iter().filter_map(|set| set.packages());
         let wanted = sets.find_map(|set| set.version.as_ref().filter(|_| set.names.iter().any(|own| own == name)));
         let wanted = wanted.map_or("another version", String::as_str);
         let message = format!("{name} is {}, and no repository has a newer one of {wanted}", package.version);
         return Fault::new(Class::Package, message).advice(format!(
-            "see with `apt-cache policy {name}` what is there and whether a pin or a hold keeps it, or ask for another version"
+            "see with `{}` what is there and whether a pin or a hold keeps it, or ask for another version",
+            manager.versions_of(name)
         ));
     }
-    let instead = solution.new.iter().map(|one| format!("apt would install {} {}", one.name, one.to));
+    let by = manager.name();
+    let instead = solution.new.iter().map(|one| format!("{by} would install {} {}", one.name, one.to));
     Fault::new(Class::Package, format!("'{name}' is not the name of a package that can be installed"))
         .evidence(instead)
         .advice("other packages provide it: name one of them in the blueprint")
@@ -206,37 +204,32 @@ fn not_offered(solution: &apt::Solution, name: &str, dpkg: &Dpkg, sets: &[&dyn R
 /// index names, the index is fetched anew and it is tried once more, if the answer names no package that was not announced.
 ///
 /// # Errors
-/// Those of [`distro::apt::install`].
+/// Those of [`Manager::install`].
 pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
-    let look = Look::new(cx.host);
-    let names = missing(look.dpkg()?, sets);
+    let known = known(cx, sets)?;
+    let names = missing(&known, sets);
     if names.is_empty() {
         return Ok(());
     }
+    let manager = cx.host.packages();
     let denied = held_back(sets);
-    let first = missing(look.dpkg()?, &sets[..sets.len() / 2]);
+    let first = missing(&known, &sets[..sets.len() / 2]);
     let rest: Vec<String> = names.iter().filter(|name| !first.contains(name)).cloned().collect();
-    let in_turn = !first.is_empty() && !rest.is_empty() && apt::is_far(cx.host)? && !apt::is_cache_emptied(cx.host)?;
-    let done = if in_turn {
-        apt::install_in_turn(cx.host, &first, &rest, &denied, cx.survivor)
-    } else {
-        apt::install(cx.host, &names, &denied, cx.survivor)
-    };
-    match done {
-        Err(error) if is_stale(&error) => {
-            let announced = new_names(&apt::simulate(cx.host, &names)?);
+    match manager.install(cx.host, &first, &rest, &denied, cx.survivor) {
+        Err(error) if manager.is_stale_index(&error) => {
+            let announced = new_names(&manager.simulate(cx.host, &names)?);
             cx.host.runner.note("the servers no longer have what the index names: fetching the index anew");
-            apt::update(cx.host, &[])?;
-            if !new_names(&apt::simulate(cx.host, &names)?).is_subset(&announced) {
+            manager.update(cx.host, &[])?;
+            if !new_names(&manager.simulate(cx.host, &names)?).is_subset(&announced) {
                 return Err(error.context("with a new index, more packages would be installed than announced"));
             }
-            apt::install(cx.host, &names, &denied, cx.survivor)
+            manager.install(cx.host, &[], &names, &denied, cx.survivor)
         }
         result => result,
     }
 }
 
-fn new_names(solution: &apt::Solution) -> BTreeSet<String> {
+fn new_names(solution: &Solution) -> BTreeSet<String> {
     solution.new.iter().map(|new| new.name.clone()).collect()
 }
 
@@ -245,14 +238,13 @@ fn new_names(solution: &apt::Solution) -> BTreeSet<String> {
 /// nobody shipped.
 ///
 /// # Errors
-/// Class `package`, where apt would remove more than asked, or cannot remove them; those of [`distro::apt::remove`].
+/// Class `package`, where more would be removed than asked, or they cannot be removed; those of [`Manager::remove`].
 pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(String, Undone)>> {
-    dpkg::finish(cx.host, names, &[], cx.survivor)?;
-    let look = Look::new(cx.host);
-    let dpkg = look.dpkg()?;
-    let mut plan = Removal::plan(dpkg, names, purge, |name| dpkg.foreign_etc_files(Path::new("/"), name))?;
+    let manager = cx.host.packages();
+    manager.finish(cx.host, names, &[], cx.survivor)?;
+    let mut plan = Removal::of(&Look::new(cx.host), names, purge)?;
     if !plan.remove.is_empty() {
-        let gone = apt::simulate_removal(cx.host, &plan.remove)?;
+        let gone = manager.simulate_removal(cx.host, &plan.remove)?;
         let more: Vec<&String> = gone.iter().filter(|name| !plan.remove.contains(name)).collect();
         if !more.is_empty() {
             let message = format!("removing {} would remove other packages with them", plan.remove.join(", "));
@@ -264,18 +256,17 @@ pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(
     }
     let all_purged = plan.remove.iter().all(|name| plan.purge.contains(name));
     if !plan.remove.is_empty() && !all_purged {
-        apt::remove(cx.host, &plan.remove, false, cx.survivor)?;
+        manager.remove(cx.host, &plan.remove, false, cx.survivor)?;
     }
     if !plan.purge.is_empty() {
-        apt::remove(cx.host, &plan.purge, true, cx.survivor)?;
+        manager.remove(cx.host, &plan.purge, true, cx.survivor)?;
     }
     if purge && !plan.purge.is_empty() {
         plan.told = purge_again(cx, plan.told)?;
     }
     // Of a package with neither configuration nor data nothing is left for a purge.
-    let after = Look::new(cx.host);
-    let after = after.dpkg()?;
-    let left = |name: &str| after.package(name).is_some_and(dpkg::Package::is_only_configuration);
+    let after = Look::new(cx.host).packages(names)?;
+    let left = |name: &str| after.get(name).is_some_and(Package::is_only_configuration);
     let told = plan.told.into_iter().map(|(name, undone)| match undone {
         Undone::Removed(_) if !left(&name) => (name.clone(), Undone::Done(format!("removed {name}"))),
         undone => (name, undone),
@@ -287,12 +278,10 @@ pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(
 /// folder of postgresql-common. And where a removal was cut off in the middle, apt may only have ended that.
 fn purge_again(cx: &Cx<'_>, told: Vec<(String, Undone)>) -> Result<Vec<(String, Undone)>> {
     let names: Vec<String> = told.iter().map(|(name, _)| name.clone()).collect();
-    let look = Look::new(cx.host);
-    let dpkg = look.dpkg()?;
-    let plan = Removal::plan(dpkg, &names, true, |name| dpkg.foreign_etc_files(Path::new("/"), name))?;
+    let plan = Removal::of(&Look::new(cx.host), &names, true)?;
     let purge: Vec<String> = plan.purge.into_iter().filter(|name| !plan.remove.contains(name)).collect();
     if !purge.is_empty() {
-        apt::remove(cx.host, &purge, true, cx.survivor)?;
+        cx.host.packages().remove(cx.host, &purge, true, cx.survivor)?;
     }
     let again = |(name, undone): (String, Undone)| {
         let undone = if purge.contains(&name) { Undone::Done(format!("purged {name}")) } else { undone };
@@ -316,18 +305,24 @@ struct Removal {
 }
 
 impl Removal {
+    fn of(look: &Look<'_>, names: &[String], purge: bool) -> Result<Self> {
+        let needed = |set: &BTreeSet<String>| look.needed_packages(set);
+        Self::plan(&look.packages(names)?, names, purge, needed, |name| look.foreign_etc_files(name))
+    }
+
     fn plan(
-        dpkg: &Dpkg,
+        known: &Known,
         names: &[String],
         purge: bool,
-        foreign: impl Fn(&str) -> Result<Vec<std::path::PathBuf>>,
+        needed: impl Fn(&BTreeSet<String>) -> Result<BTreeMap<String, String>>,
+        foreign: impl Fn(&str) -> Result<Vec<PathBuf>>,
     ) -> Result<Self> {
-        let there = |name: &&String| dpkg.package(name).is_some_and(|package| package.status != "not-installed");
+        let there = |name: &&String| known.contains_key(*name);
         let (there, gone): (Vec<&String>, Vec<&String>) = names.iter().partition(there);
         let (lifelines, there): (Vec<&String>, Vec<&String>) =
             there.into_iter().partition(|name| LIFELINES.contains(&name.as_str()));
         let set: BTreeSet<String> = there.iter().map(|name| (*name).clone()).collect();
-        let needed = dpkg.needed_by_others(&set);
+        let needed = needed(&set)?;
         let mut plan = Self::default();
         plan.told.extend(gone.into_iter().map(|name| (name.clone(), Undone::Gone)));
         let stays = "somebody may become root by it; where nobody does, remove it yourself";
@@ -337,13 +332,13 @@ impl Removal {
                 plan.told.push((name.clone(), Undone::Kept(format!("package {by} needs it"))));
                 continue;
             }
-            if dpkg.is_almost_gone(name) {
+            let state = known.get(name).map(|package| package.state);
+            if state == Some(State::AlmostGone) {
                 plan.purge.push(name.clone());
                 plan.told.push((name.clone(), Undone::Done(format!("removed {name}"))));
                 continue;
             }
-            let only_configuration = dpkg.package(name).is_some_and(dpkg::Package::is_only_configuration);
-            if !only_configuration {
+            if state != Some(State::Configuration) {
                 plan.remove.push(name.clone());
             } else if !purge {
                 plan.told.push((name.clone(), Undone::Removed(format!("{name} was removed already"))));
@@ -370,20 +365,15 @@ impl Removal {
 
 #[cfg(test)]
 mod tests {
+    use distro::packages::Move;
+
     use super::*;
 
-    fn database(packages: &[(&str, &str, &str)]) -> (tempfile::TempDir, Dpkg) {
-        let folder = tempfile::tempdir().unwrap();
-        let stanza = |(name, state, depends): &(&str, &str, &str)| {
-            let conffiles = if *name == "almost-gone" { "" } else { "Conffiles:\n /etc/x 0123\n" };
-            format!(
-                "Package: {name}\nStatus: install ok {state}\nArchitecture: all\nVersion: 1\nDepends: {depends}\n{conffiles}"
-            )
-        };
-        let status = packages.iter().map(stanza).collect::<Vec<_>>().join("\n");
-        std::fs::write(folder.path().join("status"), status).unwrap();
-        let dpkg = Dpkg::read(folder.path()).unwrap();
-        (folder, dpkg)
+    fn known(packages: &[(&str, State)]) -> Known {
+        packages
+            .iter()
+            .map(|(name, state)| ((*name).to_owned(), Package { version: "1".into(), state: *state }))
+            .collect()
     }
 
     fn owned(names: &[&str]) -> Vec<String> {
@@ -392,17 +382,16 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_asked_for() {
-        let (_folder, dpkg) =
-            database(&[("a", "installed", ""), ("b", "half-configured", ""), ("c", "config-files", "")]);
+        let known = known(&[("a", State::Installed), ("b", State::Unfinished), ("c", State::Configuration)]);
         let one = Packages::new(owned(&["a", "c", "d"]), owned(&["x"]));
         let two = Packages::new(owned(&["b", "d"]), owned(&["x", "y"]));
-        assert_eq!(missing(&dpkg, &[&one, &two]), ["b", "c", "d"]);
+        assert_eq!(missing(&known, &[&one, &two]), ["b", "c", "d"]);
         assert_eq!(held_back(&[&one, &two]), ["x", "y"]);
     }
 
     #[test]
     fn what_is_of_another_series_is_asked_for() {
-        let (_folder, dpkg) = database(&[("a", "installed", "")]);
+        let known = known(&[("a", State::Installed)]);
         for (wanted, version, is_right) in [
             ("3.9", "3.9", true),
             ("3.9", "3.9.0-1", true),
@@ -417,26 +406,24 @@ mod tests {
             assert_eq!(set.is_of_series(version), is_right, "{version} for {wanted}");
         }
         let set = Packages { version: Some("2".into()), ..Packages::new(owned(&["a", "b"]), Vec::new()) };
-        assert_eq!(missing(&dpkg, &[&set]), ["a", "b"]);
-        let told = |name| set.change(&dpkg, name).summary;
+        assert_eq!(missing(&known, &[&set]), ["a", "b"]);
+        let told = |name| set.change(&known, name).summary;
         assert_eq!([told("a"), told("b")], ["upgrade a 1 -> version 2", "install b"]);
         let names = owned(&["a"]);
-        assert_eq!(unmoved(&apt::Solution::default(), &names, &dpkg), Some(&names[0]));
-        let fault = not_offered(&apt::Solution::default(), "a", &dpkg, &[&set]);
+        assert_eq!(unmoved(&Solution::default(), &names), Some(&names[0]));
+        let fault = not_offered(Manager::Apt, &Solution::default(), "a", &known, &[&set]);
         assert_eq!(fault.message, "a is 1, and no repository has a newer one of 2");
     }
 
     #[test]
     fn what_is_new_is_removed_and_what_is_upgraded_stays() {
-        let moved = |name: &str, from: Option<&str>| apt::Move {
-            name: name.into(),
-            from: from.map(Into::into),
-            to: "2".into(),
-        };
-        let solution = apt::Solution {
+        let moved =
+            |name: &str, from: Option<&str>| Move { name: name.into(), from: from.map(Into::into), to: "2".into() };
+        let solution = Solution {
             new: vec![moved("a", None)],
             upgraded: vec![moved("b", Some("1"))],
-            ..apt::Solution::default()
+            native: ":all".into(),
+            ..Solution::default()
         };
         let changes = changes(&solution);
         let told: Vec<_> = changes.iter().map(|change| (change.item.as_str(), change.summary.as_str())).collect();
@@ -444,25 +431,27 @@ mod tests {
         assert_eq!(changes[0].undo, Undo::RemovePackage { name: "a".into() });
         assert!(matches!(&changes[1].undo, Undo::Kept { why } if why.contains("from 1 to 2")));
 
-        let (_folder, dpkg) = database(&[("dpkg", "installed", "")]);
-        assert_eq!(unmoved(&solution, &owned(&["a", "b", "a:all"]), &dpkg), None);
-        assert_eq!(unmoved(&solution, &owned(&["a", "mail-agent"]), &dpkg).map(String::as_str), Some("mail-agent"));
-        let fault = not_offered(&solution, "mail-agent", &dpkg, &[]);
+        assert_eq!(unmoved(&solution, &owned(&["a", "b", "a:all"])), None);
+        assert_eq!(unmoved(&solution, &owned(&["a", "mail-agent"])).map(String::as_str), Some("mail-agent"));
+        let fault = not_offered(Manager::Apt, &solution, "mail-agent", &Known::new(), &[]);
         assert!(fault.message.contains("'mail-agent'"), "{fault}");
     }
 
     #[test]
     fn packages_go_unless_somebody_needs_them() {
-        let (_folder, dpkg) = database(&[
-            ("nginx", "installed", "nginx-common, libssl"),
-            ("nginx-common", "installed", ""),
-            ("libssl", "installed", ""),
-            ("curl", "installed", "libssl"),
-            ("redis", "config-files", ""),
-            ("almost-gone", "config-files", ""),
-            ("libaudit", "installed", ""),
-            ("sudo", "installed", "libaudit"),
+        let known = known(&[
+            ("nginx", State::Installed),
+            ("nginx-common", State::Installed),
+            ("libssl", State::Installed),
+            ("redis", State::Configuration),
+            ("almost-gone", State::AlmostGone),
+            ("libaudit", State::Installed),
+            ("sudo", State::Installed),
         ]);
+        let needed = |set: &BTreeSet<String>| {
+            let needed = [("libssl", "curl"), ("libaudit", "sudo")].map(|(name, by)| (name.to_owned(), by.to_owned()));
+            Ok(needed.into_iter().filter(|(name, by)| set.contains(name) && !set.contains(by)).collect())
+        };
         let names = owned(&["nginx", "nginx-common", "libssl", "redis", "never-seen", "libaudit", "sudo"]);
         let foreign = |name: &str| {
             let files =
@@ -471,7 +460,7 @@ mod tests {
         };
         let said = |plan: &Removal, name: &str| plan.told.iter().find(|(known, _)| known == name).unwrap().1.clone();
 
-        let plan = Removal::plan(&dpkg, &names, false, foreign).unwrap();
+        let plan = Removal::plan(&known, &names, false, needed, foreign).unwrap();
         assert_eq!((plan.remove.clone(), plan.purge.clone()), (owned(&["nginx", "nginx-common"]), Vec::new()));
         assert_eq!(said(&plan, "libssl"), Undone::Kept("package curl needs it".into()));
         assert_eq!(said(&plan, "redis"), Undone::Removed("redis was removed already".into()));
@@ -481,11 +470,11 @@ mod tests {
         assert!(matches!(said(&plan, "nginx-common"), Undone::Removed(_)));
 
         // Of a package without configuration dpkg was killed on its way from here to nothing.
-        let plan = Removal::plan(&dpkg, &owned(&["almost-gone"]), false, foreign).unwrap();
+        let plan = Removal::plan(&known, &owned(&["almost-gone"]), false, needed, foreign).unwrap();
         assert_eq!((plan.remove.clone(), plan.purge.clone()), (Vec::new(), owned(&["almost-gone"])));
         assert_eq!(said(&plan, "almost-gone"), Undone::Done("removed almost-gone".into()));
 
-        let plan = Removal::plan(&dpkg, &names, true, foreign).unwrap();
+        let plan = Removal::plan(&known, &names, true, needed, foreign).unwrap();
         assert_eq!(
             (plan.remove.clone(), plan.purge.clone()),
             (owned(&["nginx", "nginx-common"]), owned(&["nginx", "redis"]))

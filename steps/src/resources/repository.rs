@@ -1,11 +1,13 @@
-//! A package repository of apt: its definition, its keyring and its pins, a file each.
+//! A package repository: its keyring and the files that define it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use distro::files;
 use distro::openpgp::{self, Keyring};
-use distro::{Class, Fault, apt};
+use distro::packages::Manager;
+use distro::packages::definition::{Definition, Rival};
+use distro::{Class, Fault};
 use serde_json::Value;
 
 use super::directory::Directory;
@@ -13,104 +15,61 @@ use super::file::File;
 use crate::undo::Undo;
 use crate::{Change, Claim, Cx, Endpoint, Probe, Resource, Stage};
 
-const KEYRINGS: &str = "/etc/apt/keyrings";
-const PREFERENCES: &str = "/etc/apt/preferences.d";
-
 /// A repository. Its packages are trusted by its own keyring only, in which every primary key is pinned.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    /// Name of its files, without their endings.
-    name: String,
-    /// What apt is told.
-    definition: String,
+    /// Whose repository it is.
+    manager: Manager,
+    definition: Definition,
     /// Packets of its keys; none where they are fetched ([`super::fetched_keyring`]).
     keyring: Option<Vec<u8>>,
-    /// Content of its preferences; none where nothing is pinned.
-    pins: Option<String>,
-    uris: Vec<String>,
-    suites: Vec<String>,
-}
-
-/// What a repository is defined by.
-#[derive(Clone, Debug, Default)]
-pub struct Definition {
-    /// Name of its files, without their endings.
-    pub name: String,
-    /// Where it is.
-    pub uris: Vec<String>,
-    /// Suites, or paths that end in `/`.
-    pub suites: Vec<String>,
-    /// Components, none where suites are paths.
-    pub components: Vec<String>,
-    /// Architectures, where not all that the host knows are offered.
-    pub architectures: Vec<String>,
-    /// Its keyring, ASCII-armored or binary; none where it is fetched.
-    pub key: Option<Vec<u8>>,
-    /// Full fingerprints of the keys that may be in it.
-    pub fingerprints: Vec<String>,
-    /// Which versions are preferred.
-    pub pins: Vec<Pin>,
-}
-
-/// A preference (apt_preferences(5)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pin {
-    /// Names or patterns of packages.
-    pub packages: Vec<String>,
-    /// What is preferred: `version 5:7.*`, `origin packages.example.com`, `release a=stable`.
-    pub pin: String,
-    /// Priority: over 1000 also downgrades.
-    pub priority: i32,
 }
 
 impl Repository {
-    /// Checks the keyring and writes the files, in memory.
+    /// Checks `key`, its keyring, ASCII-armored or binary; none where it is fetched. `fingerprints` are the full ones of the keys that may
+    /// be in it.
     ///
     /// # Errors
     /// Class `repository`, where the key is none, or holds a primary key that is not pinned; class `blueprint`, where a
     /// fingerprint is not a full one.
-    pub fn new(definition: Definition) -> Result<Self, Fault> {
+    pub fn new(
+        manager: Manager,
+        definition: Definition,
+        key: Option<&[u8]>,
+        fingerprints: &[String],
+    ) -> Result<Self, Fault> {
         let what = format!("repository '{}'", definition.name);
-        let pinned = pinned(&what, &definition.fingerprints)?;
-        let keyring = definition.key.as_ref().map(|key| checked(&what, key, &pinned)).transpose()?;
-        Ok(Self {
-            definition: definition_text(&definition),
-            keyring,
-            pins: (!definition.pins.is_empty()).then(|| pins_text(&definition.pins)),
-            name: definition.name,
-            uris: definition.uris,
-            suites: definition.suites,
-        })
+        let pinned = pinned(&what, fingerprints)?;
+        let keyring = key.map(|key| checked(&what, key, &pinned)).transpose()?;
+        Ok(Self { manager, definition, keyring })
     }
 
-    /// What is written where: the keyring first, since a definition without it makes apt complain.
+    /// What is written where: the keyring first, since a definition without it makes package managers complain.
     fn parts(&self) -> Vec<(&'static str, File)> {
-        let definition = apt::Source { name: self.name.clone(), ..apt::Source::default() }.definition();
-        let keyring = self.keyring.iter().map(|packets| ("keyring", part(&keyring_path(&self.name), packets)));
-        let mut parts: Vec<(&str, File)> = keyring.collect();
-        parts.push(("definition", part(&definition, self.definition.as_bytes())));
-        if let Some(pins) = &self.pins {
-            let path = Path::new(PREFERENCES).join(format!("{}.pref", self.name));
-            parts.push(("pins", part(&path, pins.as_bytes())));
-        }
-        parts
+        let keyring = self
+            .keyring
+            .iter()
+            .map(|packets| ("keyring", part(&self.manager.keyring_path(&self.definition.name), packets)));
+        let parts = self.manager.parts(&self.definition).into_iter();
+        keyring.chain(parts.map(|of| (of.name, part(&of.path, of.text.as_bytes())))).collect()
     }
 
-    /// apt refuses all of its sources where two name the same repository with different keys.
-    fn refuse_rivals(&self, entries: &[apt::Entry]) -> Result<(), Fault> {
-        let own = apt::Source { name: self.name.clone(), ..apt::Source::default() }.definition();
-        let keyring = keyring_path(&self.name);
-        let rival = entries.iter().find(|entry| {
-            entry.file != own
-                && Path::new(&entry.signed_by) != keyring
-                && self.suites.contains(&entry.suite)
-                && self.uris.iter().any(|uri| uri.trim_end_matches('/') == entry.uri)
-        });
+    fn refuse_rival(&self, rival: Option<Rival>) -> Result<(), Fault> {
         let Some(rival) = rival else { return Ok(()) };
-        let message = format!("repository '{}' is in apt's sources already, with another key", self.name);
-        Err(Fault::new(Class::Conflict, message)
-            .evidence([format!("{}: {} {}", rival.file.display(), rival.uri, rival.suite)])
-            .advice(format!("remove {} if nobody needs it, then run again", rival.file.display())))
+        let (name, manager, file) = (&self.definition.name, self.manager.name(), rival.file.display());
+        Err(Fault::new(
+            Class::Conflict,
+            format!("repository '{name}' is in {manager}'s sources already, with another key"),
+        )
+        .evidence([format!("{file}: {}", rival.says)])
+        .advice(format!("remove {file} if nobody needs it, then run again")))
+    }
+
+    /// The folder for keyrings, which hosts as old as Debian 11 do not have.
+    fn keyrings(&self) -> Directory {
+        let path = self.manager.keyring_path(&self.definition.name);
+        let folder = path.parent().unwrap_or(Path::new("/")).display().to_string();
+        Directory { stage: Stage::Repositories, ..Directory::new(folder) }
     }
 }
 
@@ -147,41 +106,8 @@ pub(crate) fn checked(what: &str, bytes: &[u8], pinned: &[String]) -> Result<Vec
     Ok(keyring.packets)
 }
 
-/// Where the keyring of the repository `name` is.
-pub(crate) fn keyring_path(name: &str) -> PathBuf {
-    Path::new(KEYRINGS).join(format!("{name}.gpg"))
-}
-
 fn part(path: &Path, bytes: &[u8]) -> File {
     File { stage: Stage::Repositories, ..File::new(path.display().to_string(), bytes) }
-}
-
-fn definition_text(definition: &Definition) -> String {
-    let mut text = "# Managed by surefoot.\nTypes: deb\n".to_owned();
-    let fields = [
-        ("URIs", &definition.uris),
-        ("Suites", &definition.suites),
-        ("Components", &definition.components),
-        ("Architectures", &definition.architectures),
-    ];
-    for (field, values) in fields {
-        if !values.is_empty() {
-            text.push_str(&format!("{field}: {}\n", values.join(" ")));
-        }
-    }
-    text.push_str(&format!("Signed-By: {}\n", keyring_path(&definition.name).display()));
-    text
-}
-
-fn pins_text(pins: &[Pin]) -> String {
-    let stanza =
-        |pin: &Pin| format!("Package: {}\nPin: {}\nPin-Priority: {}\n", pin.packages.join(" "), pin.pin, pin.priority);
-    format!("# Managed by surefoot.\n{}", pins.iter().map(stanza).collect::<Vec<_>>().join("\n"))
-}
-
-/// The folder for keyrings, which hosts as old as Debian 11 do not have.
-fn keyrings() -> Directory {
-    Directory { stage: Stage::Repositories, ..Directory::new(KEYRINGS) }
 }
 
 impl Resource for Repository {
@@ -190,7 +116,7 @@ impl Resource for Repository {
     }
 
     fn key(&self) -> String {
-        self.name.clone()
+        self.definition.name.clone()
     }
 
     fn stage(&self) -> Stage {
@@ -202,10 +128,11 @@ impl Resource for Repository {
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        self.refuse_rivals(&apt::entries(Path::new("/etc/apt"))?)?;
+        self.refuse_rival(self.manager.rival(&self.definition)?)?;
         let mut changes = Vec::new();
-        if files::stat(cx.look, Path::new(KEYRINGS))?.is_none() {
-            match keyrings().probe(cx)? {
+        let keyrings = self.keyrings();
+        if files::stat(cx.look, Path::new(&keyrings.path))?.is_none() {
+            match keyrings.probe(cx)? {
                 Probe::Changes(folder) => changes.extend(folder),
                 other => return Ok(other),
             }
@@ -232,7 +159,7 @@ impl Resource for Repository {
 
     fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
         if changes.iter().any(|change| change.item == "folder") {
-            keyrings().apply(cx, changes)?;
+            self.keyrings().apply(cx, changes)?;
         }
         for (item, file) in self.parts() {
             let of_part = |change: &Change| {
@@ -248,13 +175,13 @@ impl Resource for Repository {
     }
 
     fn repository(&self) -> Option<String> {
-        Some(self.name.clone())
+        Some(self.definition.name.clone())
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
-        let purpose = format!("package repository {}", self.name);
-        let pairs = self.uris.iter().flat_map(|uri| self.suites.iter().map(move |suite| (uri, suite)));
-        pairs.map(|(uri, suite)| Endpoint { url: apt::release_url(uri, suite), purpose: purpose.clone() }).collect()
+        let purpose = format!("package repository {}", self.definition.name);
+        let urls = self.manager.urls(&self.definition).into_iter();
+        urls.map(|url| Endpoint { url, purpose: purpose.clone() }).collect()
     }
 }
 
@@ -265,77 +192,46 @@ mod tests {
     /// A key packet that is one only for the eye: version 4 and six bytes.
     const KEY: [u8; 8] = [0xc6, 6, 4, 0, 0, 0, 0, 1];
 
-    fn definition() -> Definition {
-        let fingerprints = Keyring::read(&KEY).unwrap().fingerprints;
-        Definition {
-            name: "redis".into(),
-            uris: vec!["https://packages.example.net/deb".into()],
-            suites: vec!["bookworm".into()],
-            components: vec!["main".into()],
-            architectures: vec!["amd64".into(), "arm64".into()],
-            key: Some(KEY.to_vec()),
-            fingerprints,
-            pins: vec![Pin { packages: vec!["redis*".into()], pin: "version 5:7.*".into(), priority: 1001 }],
-        }
+    /// The repository with `key`, of which [`KEY`] is pinned.
+    fn with(key: &[u8], fingerprints: &[String]) -> Result<Repository, Fault> {
+        let definition = Definition { name: "redis".into(), ..Definition::default() };
+        Repository::new(Manager::Apt, definition, Some(key), fingerprints)
     }
 
     #[test]
-    fn the_files_are_what_apt_reads() {
-        let repository = Repository::new(definition()).unwrap();
-        let written: Vec<(&str, String, String)> = repository
-            .parts()
-            .iter()
-            .map(|(item, file)| (*item, file.path.clone(), String::from_utf8_lossy(&file.content).into_owned()))
-            .collect();
-        assert_eq!(written[0].1, "/etc/apt/keyrings/redis.gpg");
-        assert_eq!(repository.keyring.as_deref(), Some(&KEY[..]));
-        let expected = "\
-# Managed by surefoot.
-Types: deb
-URIs: https://packages.example.net/deb
-Suites: bookworm
-Components: main
-Architectures: amd64 arm64
-Signed-By: /etc/apt/keyrings/redis.gpg
-";
-        assert_eq!(written[1], ("definition", "/etc/apt/sources.list.d/redis.sources".into(), expected.into()));
-        let expected = "# Managed by surefoot.\nPackage: redis*\nPin: version 5:7.*\nPin-Priority: 1001\n";
-        assert_eq!(written[2], ("pins", "/etc/apt/preferences.d/redis.pref".into(), expected.into()));
-        assert_eq!(repository.claims().len(), 3);
-        let without = Repository::new(Definition { pins: Vec::new(), ..definition() }).unwrap();
-        assert_eq!(without.claims().len(), 2);
+    fn the_keyring_comes_first() {
+        let fingerprints = Keyring::read(&KEY).unwrap().fingerprints;
+        let repository = with(&KEY, &fingerprints).unwrap();
+        let parts = repository.parts();
+        assert_eq!((parts[0].1.path.as_str(), &parts[0].1.content[..]), ("/etc/apt/keyrings/redis.gpg", &KEY[..]));
+        assert_eq!(parts[1].1.path, "/etc/apt/sources.list.d/redis.sources");
+        assert_eq!(repository.claims().len(), 2);
     }
 
     #[test]
     fn every_key_must_be_pinned() {
+        let fingerprints = Keyring::read(&KEY).unwrap().fingerprints;
         let two = [&KEY[..], &[0xc6, 6, 4, 0, 0, 0, 0, 2]].concat();
-        let fault = Repository::new(Definition { key: Some(two), ..definition() }).unwrap_err();
+        let fault = with(&two, &fingerprints).unwrap_err();
         assert_eq!(fault.class, Class::Repository);
         let stranger = &Keyring::read(&[0xc6, 6, 4, 0, 0, 0, 0, 2]).unwrap().fingerprints[0];
         assert!(fault.message.contains(stranger.as_str()), "{fault}");
 
-        let fault = Repository::new(Definition { key: Some(b"<html>".to_vec()), ..definition() }).unwrap_err();
+        let fault = with(b"<html>", &fingerprints).unwrap_err();
         assert_eq!(fault.class, Class::Repository);
         assert!(fault.message.starts_with("the key of repository 'redis': "), "{fault}");
-        let fault = Repository::new(Definition { fingerprints: vec!["0EBFCD88".into()], ..definition() }).unwrap_err();
+        let fault = with(&KEY, &["0EBFCD88".into()]).unwrap_err();
         assert_eq!(fault.class, Class::Blueprint);
     }
 
     #[test]
-    fn the_same_repository_with_another_key_is_a_conflict() {
-        let repository = Repository::new(definition()).unwrap();
-        let entry = |file: &str, suite: &str, signed_by: &str| apt::Entry {
-            file: file.into(),
-            uri: "https://packages.example.net/deb".into(),
-            suite: suite.into(),
-            signed_by: signed_by.into(),
-        };
+    fn a_rival_is_a_conflict() {
+        let repository = with(&KEY, &Keyring::read(&KEY).unwrap().fingerprints).unwrap();
+        assert!(repository.refuse_rival(None).is_ok());
         let list = "/etc/apt/sources.list.d/redis.list";
-        assert!(repository.refuse_rivals(&[entry("/etc/apt/sources.list.d/redis.sources", "bookworm", "/k")]).is_ok());
-        assert!(repository.refuse_rivals(&[entry(list, "trixie", "/k")]).is_ok());
-        assert!(repository.refuse_rivals(&[entry(list, "bookworm", "/etc/apt/keyrings/redis.gpg")]).is_ok());
-        let fault = repository.refuse_rivals(&[entry(list, "bookworm", "")]).unwrap_err();
+        let fault = repository.refuse_rival(Some(Rival { file: list.into(), says: "https://x y".into() })).unwrap_err();
         assert_eq!(fault.class, Class::Conflict);
-        assert!(fault.evidence[0].starts_with(list), "{fault:?}");
+        assert_eq!(fault.message, "repository 'redis' is in apt's sources already, with another key");
+        assert_eq!(fault.evidence, [format!("{list}: https://x y")]);
     }
 }

@@ -91,7 +91,7 @@ impl Service {
     /// What is there now, and the names of all files that it was read from: configuration, definition.
     fn now(&self, cx: &Cx<'_>, unit: &Unit) -> Result<(Seen, Vec<String>, Vec<String>)> {
         let version = match &self.package {
-            Some(name) => cx.look.dpkg()?.package(name).map(|package| package.version.clone()).unwrap_or_default(),
+            Some(name) => cx.look.package(name)?.map(|package| package.version).unwrap_or_default(),
             None => String::new(),
         };
         let own: Vec<PathBuf> = self.config.iter().filter(|path| !self.proven.contains(path)).cloned().collect();
@@ -148,7 +148,7 @@ impl Service {
     /// What there is to say of a unit that is not there.
     fn missing(&self, cx: &Cx<'_>, unit: &Unit) -> Result<Option<Probe>> {
         let installed = match &self.package {
-            Some(name) => Some(cx.look.dpkg()?.is_installed(name)),
+            Some(name) => Some(cx.look.is_installed(name)?),
             None => None,
         };
         // The init script of a removed package stays on the host, and systemd makes a unit of it.

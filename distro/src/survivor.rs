@@ -30,7 +30,7 @@ fn start_time(stat: &str) -> Option<u64> {
 ///
 /// # Errors
 /// Class `interrupted` where we were asked to stop meanwhile.
-pub fn wait_for_survivor(host: &Host, pid: u32, start: u64) -> Result<()> {
+pub fn wait(host: &Host, pid: u32, start: u64) -> Result<()> {
     wait_for(&host.runner, pid, start)
 }
 

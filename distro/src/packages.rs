@@ -1,0 +1,489 @@
+//! Packages: what is installed, what there is to install, and how that changes, by whichever package manager the host has.
+//!
+//! What is the same for all of them is here; what differs is in [`crate::apt`] and [`crate::dpkg`], and nobody outside of this crate
+//! asks which one it is.
+
+pub mod definition;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::apt::{self, Source};
+use crate::dpkg::{self, Dpkg};
+use crate::facts::PackageManager;
+use crate::{Class, Command, Facts, Fault, Host, Look, locks};
+
+/// Is told the pid of every transaction, before it begins: none is ever killed by us, so a later run may have to wait for it.
+pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
+
+/// What looks after packages on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// apt and dpkg.
+    Apt,
+}
+
+/// A package that is there, or of which something is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its version; empty where only its configuration is left.
+    pub version: String,
+    /// How much of it is there.
+    pub state: State,
+}
+
+/// How much of a package is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All of it, and configured.
+    Installed,
+    /// A transaction was cut off while it was at it.
+    Unfinished,
+    /// Only its configuration: it was removed.
+    Configuration,
+    /// Nothing that would stay: its removal was cut off at the end.
+    AlmostGone,
+}
+
+impl Package {
+    /// Is it there, whole and configured?
+    pub fn is_installed(&self) -> bool {
+        self.state == State::Installed
+    }
+
+    /// Was it removed, and something of it is left?
+    pub fn is_only_configuration(&self) -> bool {
+        matches!(self.state, State::Configuration | State::AlmostGone)
+    }
+}
+
+/// Packages by the name that was asked for; those of which there is nothing are not in it.
+pub type Known = BTreeMap<String, Package>;
+
+/// A package that goes from one version to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Name, with the architecture where it is a foreign one.
+    pub name: String,
+    /// Version that is there; none for a new one.
+    pub from: Option<String>,
+    /// Version that will be there, empty where it is removed.
+    pub to: String,
+}
+
+/// The solver's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Solution {
+    /// Packages that are not there yet.
+    pub new: Vec<Move>,
+    /// Packages that get a newer version.
+    pub upgraded: Vec<Move>,
+    /// Packages that get an older version.
+    pub downgraded: Vec<Move>,
+    /// Packages that go.
+    pub removed: Vec<Move>,
+    /// What may stand at the end of a name and means the host's own architecture.
+    pub native: String,
+}
+
+impl Solution {
+    /// Is the package `name` installed or upgraded?
+    pub fn moves(&self, name: &str) -> bool {
+        let name = name.strip_suffix(self.native.as_str()).unwrap_or(name);
+        self.new.iter().chain(&self.upgraded).any(|one| one.name == name)
+    }
+
+    /// What would be lost of what is there is nobody's wish.
+    pub(crate) fn refuse_losses(&self, names: &[String]) -> Result<(), Fault> {
+        if self.removed.is_empty() && self.downgraded.is_empty() {
+            return Ok(());
+        }
+        let version = |of: &Move| of.from.clone().unwrap_or_default();
+        let removed = self.removed.iter().map(|gone| format!("would remove {} {}", gone.name, version(gone)));
+        let downgraded =
+            self.downgraded.iter().map(|one| format!("would downgrade {} {} to {}", one.name, version(one), one.to));
+        let message = format!("installing {} would remove or downgrade other packages", names.join(", "));
+        let advice = "decide about these packages yourself: remove or hold them, or change the pins that force this; then go \
+                      on with --resume";
+        Err(Fault::new(Class::Package, message).evidence(removed.chain(downgraded)).advice(advice))
+    }
+}
+
+/// Where the index of a repository is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The files that define the repository: it is fetched for what stands in them.
+    pub definition: Vec<PathBuf>,
+    /// The part of it that is not there, in words, if one is not.
+    pub missing: Option<String>,
+    /// Files that are written anew whenever it is fetched.
+    pub fetched: Vec<PathBuf>,
+}
+
+/// A repository that the host's package manager is told to use, whoever told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The file that says so.
+    pub file: PathBuf,
+    /// Where its index begins, without a login in it.
+    pub url: String,
+    /// Is that only a list of mirrors, so that more hosts than this one have to be reached?
+    pub is_list: bool,
+}
+
+impl Host {
+    /// What looks after this host's packages. A host that has none of these managers is not supported, and has no packages.
+    pub fn packages(&self) -> Manager {
+        Manager::of(&self.facts).unwrap_or(Manager::Apt)
+    }
+}
+
+impl Look<'_> {
+    /// Which of `names` are there, as of this look.
+    ///
+    /// # Errors
+    /// Where the package manager's database cannot be read.
+    pub fn packages<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> Result<Known> {
+        match self.host.packages() {
+            Manager::Apt => {
+                let dpkg = self.dpkg()?;
+                let one = |name: S| Some((name.as_ref().to_owned(), dpkg.known(name.as_ref())?));
+                Ok(names.into_iter().filter_map(one).collect())
+            }
+        }
+    }
+
+    /// The package `name`, if something of it is there.
+    ///
+    /// # Errors
+    /// As [`Look::packages`].
+    pub fn package(&self, name: &str) -> Result<Option<Package>> {
+        Ok(self.packages([name])?.remove(name))
+    }
+
+    /// Is the package `name` there, whole and configured?
+    ///
+    /// # Errors
+    /// As [`Look::packages`].
+    pub fn is_installed(&self, name: &str) -> Result<bool> {
+        Ok(self.package(name)?.is_some_and(|package| package.is_installed()))
+    }
+
+    /// What an interrupted transaction left to be done, in words; empty where none was interrupted.
+    ///
+    /// # Errors
+    /// As [`Look::packages`].
+    pub fn unfinished_packages(&self) -> Result<Vec<String>> {
+        match self.host.packages() {
+            Manager::Apt => Ok(self.dpkg()?.unfinished()),
+        }
+    }
+
+    /// Which of `names` cannot go because other packages need them, each with one that does.
+    ///
+    /// # Errors
+    /// As [`Look::packages`].
+    pub fn needed_packages(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+        match self.host.packages() {
+            Manager::Apt => Ok(self.dpkg()?.needed_by_others(names)),
+        }
+    }
+
+    /// Files in the folders that the package `name` has in /etc and that no package brought: they may go with its configuration.
+    ///
+    /// # Errors
+    /// Where the package manager's database or a folder cannot be read.
+    pub fn foreign_etc_files(&self, name: &str) -> Result<Vec<PathBuf>> {
+        match self.host.packages() {
+            Manager::Apt => self.dpkg()?.foreign_etc_files(Path::new("/"), name),
+        }
+    }
+}
+
+impl Manager {
+    /// That of a host; none where it is not one of these.
+    pub fn of(facts: &Facts) -> Option<Self> {
+        match facts.package_manager? {
+            PackageManager::Apt => Some(Manager::Apt),
+            _ => None,
+        }
+    }
+
+    /// Its name, which is also that of its package.
+    pub fn name(self) -> &'static str {
+        match self {
+            Manager::Apt => "apt",
+        }
+    }
+
+    /// The program that is called.
+    pub fn program(self) -> &'static str {
+        match self {
+            Manager::Apt => "apt-get",
+        }
+    }
+
+    /// What installs one package, and is what may be interrupted.
+    pub fn installer(self) -> &'static str {
+        match self {
+            Manager::Apt => "dpkg",
+        }
+    }
+
+    /// The command that shows which versions of the package `name` there are, and why one of them is taken.
+    pub fn versions_of(self, name: &str) -> String {
+        match self {
+            Manager::Apt => format!("apt-cache policy {name}"),
+        }
+    }
+
+    /// What installing `names` would do, without recommended packages. Changes nothing.
+    ///
+    /// # Errors
+    /// Class `package`, where there is no way (the solver's own words are the evidence), or only one that removes or downgrades a
+    /// package.
+    pub fn simulate(self, host: &Host, names: &[String]) -> Result<Solution> {
+        let solution = match self {
+            Manager::Apt => apt::simulate(host, names),
+        }?;
+        solution.refuse_losses(names)?;
+        Ok(solution)
+    }
+
+    /// Names of the packages that would go if `names` went.
+    ///
+    /// # Errors
+    /// Class `package`, where there is no way.
+    pub fn simulate_removal(self, host: &Host, names: &[String]) -> Result<Vec<String>> {
+        match self {
+            Manager::Apt => apt::simulate_removal(host, names),
+        }
+    }
+
+    /// Installs `first` and `rest`, in one transaction, or one after the other where that is faster; without recommended packages,
+    /// without removing or downgrading anything. Services of `deny` are not started by their packages. An interrupted transaction is
+    /// finished first.
+    ///
+    /// # Errors
+    /// Class `package` where a package or its script fails, with its words; `disk`, `memory`, `http`, `dns`, `proxy`, `tls` or
+    /// `repository` where the package manager's words tell that; `locked` where another process holds a lock.
+    pub fn install(
+        self,
+        host: &Host,
+        first: &[String],
+        rest: &[String],
+        deny: &[String],
+        survivor: &Survivor<'_>,
+    ) -> Result<()> {
+        match self {
+            Manager::Apt => apt::install(host, first, rest, deny, survivor),
+        }
+    }
+
+    /// Removes `names`, with their configuration where `purge`. Whatever else would be removed with them goes too: look with
+    /// [`Manager::simulate_removal`] first.
+    ///
+    /// # Errors
+    /// As [`Manager::install`].
+    pub fn remove(self, host: &Host, names: &[String], purge: bool, survivor: &Survivor<'_>) -> Result<()> {
+        match self {
+            Manager::Apt => apt::remove(host, names, purge, survivor),
+        }
+    }
+
+    /// Finishes what an interrupted transaction left. Packages of `going` are about to be removed, and are left as they are where they
+    /// can be removed so. Services of `deny` are not started. Does nothing where there is nothing to finish.
+    ///
+    /// # Errors
+    /// Class `package` where something is left; `locked` where another process holds a lock.
+    pub fn finish(self, host: &Host, going: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
+        match self {
+            Manager::Apt => dpkg::finish(host, going, deny, survivor),
+        }
+    }
+
+    /// Is `error` about an index that is older than what the servers offer, so that fetching it anew can help?
+    pub fn is_stale_index(self, error: &anyhow::Error) -> bool {
+        let Some(fault) = Fault::find(error) else { return false };
+        match self {
+            Manager::Apt => apt::is_stale_index(fault.class, &fault.evidence),
+        }
+    }
+
+    /// Fetches the index of all repositories, and makes sure that it did for those that are called `ours`.
+    ///
+    /// # Errors
+    /// Where one of ours is missing afterwards, or there is no index of any repository at all: of the class that the package manager's
+    /// complaints tell (`dns`, `http`, `proxy`, `tls`, `repository`, `conflict`, `disk`). Class `locked` where another process holds a
+    /// lock.
+    pub fn update(self, host: &Host, ours: &[String]) -> Result<()> {
+        match self {
+            Manager::Apt => {
+                let sources: Result<Vec<Source>> =
+                    ours.iter().filter_map(|name| Source::defined(name).transpose()).collect();
+                apt::update(host, &sources?)
+            }
+        }
+    }
+
+    /// Is there the index of any repository?
+    pub fn has_any_index(self) -> bool {
+        match self {
+            Manager::Apt => apt::has_any(Path::new(apt::LISTS)),
+        }
+    }
+
+    /// The index of our repository `name`; none where it is not defined.
+    ///
+    /// # Errors
+    /// Where its definition or the folder of the index cannot be read.
+    pub fn index(self, name: &str) -> Result<Option<Index>> {
+        match self {
+            Manager::Apt => Source::defined(name)?.map(|source| source.index(Path::new(apt::LISTS))).transpose(),
+        }
+    }
+
+    /// Removes the index of our repository `name`; says how many files that were. Where it is not defined, its index goes by itself.
+    ///
+    /// # Errors
+    /// Class `locked` where another process holds a lock; where a file cannot be removed.
+    pub fn remove_index(self, host: &Host, name: &str) -> Result<usize> {
+        match self {
+            Manager::Apt => {
+                let Some(source) = Source::defined(name)? else { return Ok(0) };
+                locks::wait_free(&host.runner, &locks::INDEX, locks::limit())?;
+                source.remove_lists(Path::new(apt::LISTS))
+            }
+        }
+    }
+
+    /// Every repository that the host has.
+    ///
+    /// # Errors
+    /// Where a file that defines some cannot be read.
+    pub fn repositories(self) -> Result<Vec<Entry>> {
+        match self {
+            Manager::Apt => Ok(apt::entries(Path::new("/etc/apt"))?.iter().map(apt::Entry::told).collect()),
+        }
+    }
+
+    /// Locks that somebody else holds, each with the holder. Only root may ask.
+    ///
+    /// # Errors
+    /// Where a lock cannot be asked about.
+    pub fn held_locks(self) -> Result<Vec<(String, locks::Holder)>> {
+        let paths = match self {
+            Manager::Apt => locks::TRANSACTION.iter().chain(&locks::INDEX),
+        };
+        let mut held = Vec::new();
+        for path in paths {
+            held.extend(locks::holder(Path::new(path))?.map(|holder| ((*path).to_owned(), holder)));
+        }
+        Ok(held)
+    }
+
+    /// What stands at `url`, fetched the way that packages are: with their proxies and certificates.
+    ///
+    /// # Errors
+    /// Where it cannot be fetched: class `dns`, `http`, `proxy`, `tls` or `disk`.
+    pub fn fetch(self, host: &Host, url: &str) -> Result<Vec<u8>> {
+        match self {
+            Manager::Apt => apt::fetch(host, url),
+        }
+    }
+
+    /// Was the file `path`, which the package `name` brought, changed or removed since?
+    ///
+    /// # Errors
+    /// Class `package`, where that cannot be told.
+    pub fn is_changed(self, host: &Host, name: &str, path: &str) -> Result<bool> {
+        let output = Command::new(self.installer()).args(["--verify", name]).output(&host.runner)?;
+        // Exits with 1 where it found a difference.
+        if !matches!(output.ran.exit, Some(0 | 1)) {
+            let message = format!("{} does not say whether files of {name} were changed", self.installer());
+            return Err(output
+                .fault(Class::Package, message)
+                .advice(format!("see what `{} --verify {name}` says", self.installer()))
+                .into());
+        }
+        Ok(tells_change(&output.stdout, path))
+    }
+}
+
+impl Dpkg {
+    /// The package `name`, if something of it is there.
+    fn known(&self, name: &str) -> Option<Package> {
+        let package = self.package(name).filter(|package| package.status != "not-installed")?;
+        let state = if package.is_installed() {
+            State::Installed
+        } else if self.is_almost_gone(name) {
+            State::AlmostGone
+        } else if package.is_only_configuration() {
+            State::Configuration
+        } else {
+            State::Unfinished
+        };
+        Some(Package { version: package.version.clone(), state })
+    }
+}
+
+/// Does a line of `--verify` name `path`? (`??5?????? c /etc/x`, or `missing   c /etc/x`)
+fn tells_change(verified: &str, path: &str) -> bool {
+    verified.lines().any(|line| line.split_once(" c ").is_some_and(|(_, named)| named.trim_start() == path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dpkg::tests::{STATUS, database};
+
+    #[test]
+    fn how_much_of_a_package_is_there() {
+        let status = format!("{STATUS}\nPackage: gone\nStatus: deinstall ok not-installed\nArchitecture: amd64\n");
+        let (_folder, dpkg) = database(&status, &[]);
+        let known = |name: &str| dpkg.known(name).map(|package| (package.version, package.state));
+        for (name, wanted) in [
+            ("tar", Some(("1.34", State::Installed))),
+            ("tar:amd64", Some(("1.34", State::Installed))),
+            ("libc6:i386", Some(("2.36-8", State::Installed))),
+            ("nginx", Some(("1.22", State::AlmostGone))),
+            ("redis-server", Some(("5:7.0", State::Unfinished))),
+            ("gone", None),
+            ("never-seen", None),
+        ] {
+            assert_eq!(known(name), wanted.map(|(version, state)| (version.to_owned(), state)), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_may_tell_the_own_architecture() {
+        let moved = |name: &str| Move { name: name.into(), from: None, to: "2".into() };
+        let solution = Solution {
+            new: vec![moved("a"), moved("c:i386")],
+            upgraded: vec![moved("b")],
+            removed: vec![moved("d")],
+            native: ":amd64".into(),
+            ..Solution::default()
+        };
+        for (name, moves) in [("a", true), ("a:amd64", true), ("b", true), ("c", false), ("c:i386", true), ("d", false)]
+        {
+            assert_eq!(solution.moves(name), moves, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_changed_files() {
+        let path = "/etc/nginx/sites-available/default";
+        for (said, changed) in [
+            ("", false),
+            ("??5?????? c /etc/nginx/sites-available/default\n", true),
+            ("missing   c /etc/nginx/sites-available/default\n", true),
+            ("??5?????? c /etc/nginx/nginx.conf\n", false),
+            ("??5?????? c /etc/nginx/sites-available/default.old\n", false),
+        ] {
+            assert_eq!(tells_change(said, path), changed, "{said}");
+        }
+    }
+}
