@@ -31,7 +31,7 @@ build: ## the program and the lab
 	$(CARGO) build --release -p surefoot -p lab
 
 setup: build ## what the lab needs on this machine
-	$(BUILT)/lab setup bookworm trixie ubuntu
+	$(BUILT)/lab setup bookworm trixie ubuntu el9
 
 demo: build ## surefoot on a fresh host, which stays
 	$(BUILT)/lab setup

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::accounts::{Group, User};
 use crate::dpkg::Dpkg;
+use crate::packages::Package;
 use crate::services::Unit;
 use crate::{Facts, Runner};
 
@@ -25,6 +26,7 @@ pub struct Look<'h> {
     /// The host.
     pub host: &'h Host,
     pub(crate) dpkg: OnceCell<Dpkg>,
+    pub(crate) rpm: RefCell<HashMap<String, Option<Package>>>,
     pub(crate) units: RefCell<HashMap<String, Unit>>,
     pub(crate) users: RefCell<HashMap<String, Option<User>>>,
     pub(crate) groups: RefCell<HashMap<String, Option<Group>>>,
@@ -36,6 +38,7 @@ impl<'h> Look<'h> {
         Self {
             host,
             dpkg: OnceCell::new(),
+            rpm: RefCell::default(),
             units: RefCell::default(),
             users: RefCell::default(),
             groups: RefCell::default(),

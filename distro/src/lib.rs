@@ -8,6 +8,7 @@ mod apt;
 pub mod ca;
 pub mod certificate;
 pub mod command;
+mod dnf;
 mod dpkg;
 pub mod facts;
 pub mod failure;

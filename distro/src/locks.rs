@@ -1,9 +1,10 @@
-//! Locks of dpkg and apt: who holds them, and waiting until they are free.
+//! Locks of package managers: who holds them, and waiting until they are free.
 //!
-//! They are POSIX record locks (fcntl(2)), so the kernel tells the holder. `DPkg::Lock::Timeout` makes apt wait for dpkg's
+//! Those of dnf are files with a pid in them. The others are POSIX record locks (fcntl(2)), so the kernel tells the holder. `DPkg::Lock::Timeout` makes apt wait for dpkg's
 //! lock only, and silently: this waits for all of them, telling who is waited for.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use nix::libc;
 
 use crate::{Class, Fault, Runner, patience};
 
-/// What a package transaction takes.
+/// What a package transaction of apt takes.
 pub const TRANSACTION: [&str; 3] =
     ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/cache/apt/archives/lock"];
-/// What fetching the index takes.
+/// What fetching the index takes there.
 pub const INDEX: [&str; 1] = ["/var/lib/apt/lists/lock"];
 /// Environment variable: seconds to wait for locks.
 pub const TIMEOUT_VARIABLE: &str = "SUREFOOT_LOCK_TIMEOUT";
@@ -37,6 +38,16 @@ pub struct Holder {
     pub command: String,
 }
 
+impl Holder {
+    fn of(pid: i32) -> Self {
+        let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let words = read("cmdline");
+        let words: Vec<_> = words.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        let name = String::from_utf8_lossy(&read("comm")).trim().to_owned();
+        Self { pid, name, command: words.join(" ").trim().chars().take(200).collect() }
+    }
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.pid > 0 {
@@ -52,10 +63,17 @@ impl std::fmt::Display for Holder {
 /// # Errors
 /// Where the file cannot be opened or asked about.
 pub fn holder(path: &Path) -> Result<Option<Holder>> {
-    let file = match File::open(path) {
+    let mut file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         result => result.with_context(|| format!("opening the lock {}", path.display()))?,
     };
+    if path.extension().is_some_and(|end| end == "pid") {
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(|| format!("reading the lock {}", path.display()))?;
+        // One that is left over is taken by whoever comes next.
+        let pid = text.trim().parse().ok().filter(|pid: &i32| Path::new(&format!("/proc/{pid}")).exists());
+        return Ok(pid.map(Holder::of));
+    }
     let kind = |value: i32| i16::try_from(value).unwrap_or_default();
     let mut lock =
         libc::flock { l_type: kind(libc::F_WRLCK), l_whence: kind(libc::SEEK_SET), l_start: 0, l_len: 0, l_pid: 0 };
@@ -63,11 +81,7 @@ pub fn holder(path: &Path) -> Result<Option<Holder>> {
     if lock.l_type == kind(libc::F_UNLCK) {
         return Ok(None);
     }
-    let read = |name: &str| std::fs::read(format!("/proc/{}/{name}", lock.l_pid)).unwrap_or_default();
-    let words = read("cmdline");
-    let words: Vec<_> = words.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-    let short = String::from_utf8_lossy(&read("comm")).trim().to_owned();
-    Ok(Some(Holder { pid: lock.l_pid, name: short, command: words.join(" ").trim().chars().take(200).collect() }))
+    Ok(Some(Holder::of(lock.l_pid)))
 }
 
 /// How long locks are waited for.
@@ -183,6 +197,18 @@ mod tests {
             assert_eq!(notes.len(), 1, "{notes:?}");
             assert!(notes[0].starts_with(&format!("waiting for {path}, held by '")), "{notes:?}");
         });
+    }
+
+    #[test]
+    fn a_pid_in_a_file_holds_it_as_long_as_there_is_such_a_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rpmdb_lock.pid");
+        std::fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        let found = holder(&path).unwrap().unwrap();
+        assert_eq!(u32::try_from(found.pid).unwrap(), std::process::id());
+        // No pid is as high as that.
+        std::fs::write(&path, "99999999").unwrap();
+        assert_eq!(holder(&path).unwrap(), None);
     }
 
     #[test]

@@ -80,6 +80,27 @@ pub fn dearmor(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     Err(fault(format_args!("it has neither armor nor packets and begins with '{start}'")).evidence([start]))
 }
 
+/// `packets` as ASCII armor.
+pub fn armor(packets: &[u8]) -> String {
+    let lines = |bytes: &[u8]| -> String {
+        let text = BASE64_STANDARD.encode(bytes);
+        (0..text.len()).step_by(64).map(|at| format!("{}\n", &text[at..text.len().min(at + 64)])).collect()
+    };
+    let checksum = &crc24(packets).to_be_bytes()[1..];
+    let (begin, end) = ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----");
+    format!("{begin}\n\n{}={}{end}\n", lines(packets), lines(checksum))
+}
+
+/// The checksum of armor.
+fn crc24(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x00b7_04ce, |sum, byte| {
+        (0..8).fold(sum ^ (u32::from(*byte) << 16), |sum, _| {
+            let sum = sum << 1;
+            if sum & 0x0100_0000 == 0 { sum } else { sum ^ 0x0186_4cfb }
+        })
+    })
+}
+
 /// One armored block, from behind its first line to its last.
 fn block<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Fault> {
     let mut data = String::new();

@@ -1,7 +1,7 @@
 //! Packages: what is installed, what there is to install, and how that changes, by whichever package manager the host has.
 //!
-//! What is the same for all of them is here; what differs is in [`crate::apt`] and [`crate::dpkg`], and nobody outside of this crate
-//! asks which one it is.
+//! What is the same for all of them is here; what differs is in the modules `apt` and `dpkg`, and `dnf`. Nobody outside of this crate asks
+//! which one it is.
 
 pub mod definition;
 
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::apt::{self, Source};
+use crate::dnf;
 use crate::dpkg::{self, Dpkg};
 use crate::facts::PackageManager;
 use crate::{Class, Command, Facts, Fault, Host, Look, locks};
@@ -23,6 +24,8 @@ pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
 pub enum Manager {
     /// apt and dpkg.
     Apt,
+    /// dnf 4 and rpm.
+    Dnf,
 }
 
 /// A package that is there, or of which something is left.
@@ -152,6 +155,17 @@ impl Look<'_> {
                 let one = |name: S| Some((name.as_ref().to_owned(), dpkg.known(name.as_ref())?));
                 Ok(names.into_iter().filter_map(one).collect())
             }
+            Manager::Dnf => {
+                let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+                let mut seen = self.rpm.borrow_mut();
+                let unseen: Vec<String> = names.iter().filter(|name| !seen.contains_key(*name)).cloned().collect();
+                let mut found = dnf::rpm::query(self.host, &unseen)?;
+                seen.extend(unseen.into_iter().map(|name| {
+                    let package = found.remove(&name);
+                    (name, package)
+                }));
+                Ok(names.into_iter().filter_map(|name| Some((name.clone(), seen[&name].clone()?))).collect())
+            }
         }
     }
 
@@ -178,6 +192,7 @@ impl Look<'_> {
     pub fn unfinished_packages(&self) -> Result<Vec<String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.unfinished()),
+            Manager::Dnf => dnf::interrupted(),
         }
     }
 
@@ -188,6 +203,7 @@ impl Look<'_> {
     pub fn needed_packages(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.needed_by_others(names)),
+            Manager::Dnf => dnf::rpm::needed(self.host, names),
         }
     }
 
@@ -198,6 +214,8 @@ impl Look<'_> {
     pub fn foreign_etc_files(&self, name: &str) -> Result<Vec<PathBuf>> {
         match self.host.packages() {
             Manager::Apt => self.dpkg()?.foreign_etc_files(Path::new("/"), name),
+            // rpm removes what it brought and nothing else.
+            Manager::Dnf => Ok(Vec::new()),
         }
     }
 }
@@ -207,6 +225,7 @@ impl Manager {
     pub fn of(facts: &Facts) -> Option<Self> {
         match facts.package_manager? {
             PackageManager::Apt => Some(Manager::Apt),
+            PackageManager::Dnf => Some(Manager::Dnf),
             _ => None,
         }
     }
@@ -215,6 +234,7 @@ impl Manager {
     pub fn name(self) -> &'static str {
         match self {
             Manager::Apt => "apt",
+            Manager::Dnf => "dnf",
         }
     }
 
@@ -222,6 +242,7 @@ impl Manager {
     pub fn program(self) -> &'static str {
         match self {
             Manager::Apt => "apt-get",
+            Manager::Dnf => "dnf",
         }
     }
 
@@ -229,6 +250,7 @@ impl Manager {
     pub fn installer(self) -> &'static str {
         match self {
             Manager::Apt => "dpkg",
+            Manager::Dnf => "rpm",
         }
     }
 
@@ -236,6 +258,7 @@ impl Manager {
     pub fn versions_of(self, name: &str) -> String {
         match self {
             Manager::Apt => format!("apt-cache policy {name}"),
+            Manager::Dnf => format!("dnf list --showduplicates {name}"),
         }
     }
 
@@ -247,6 +270,7 @@ impl Manager {
     pub fn simulate(self, host: &Host, names: &[String]) -> Result<Solution> {
         let solution = match self {
             Manager::Apt => apt::simulate(host, names),
+            Manager::Dnf => dnf::simulate(host, names),
         }?;
         solution.refuse_losses(names)?;
         Ok(solution)
@@ -259,6 +283,7 @@ impl Manager {
     pub fn simulate_removal(self, host: &Host, names: &[String]) -> Result<Vec<String>> {
         match self {
             Manager::Apt => apt::simulate_removal(host, names),
+            Manager::Dnf => dnf::simulate_removal(host, names),
         }
     }
 
@@ -279,6 +304,8 @@ impl Manager {
     ) -> Result<()> {
         match self {
             Manager::Apt => apt::install(host, first, rest, deny, survivor),
+            // No package starts a service there.
+            Manager::Dnf => dnf::install(host, &[first, rest].concat(), survivor),
         }
     }
 
@@ -290,6 +317,8 @@ impl Manager {
     pub fn remove(self, host: &Host, names: &[String], purge: bool, survivor: &Survivor<'_>) -> Result<()> {
         match self {
             Manager::Apt => apt::remove(host, names, purge, survivor),
+            // What is configuration goes with the package, and what somebody changed stays, under another name.
+            Manager::Dnf => dnf::remove(host, names, survivor),
         }
     }
 
@@ -301,6 +330,7 @@ impl Manager {
     pub fn finish(self, host: &Host, going: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
         match self {
             Manager::Apt => dpkg::finish(host, going, deny, survivor),
+            Manager::Dnf => dnf::finish(host, survivor),
         }
     }
 
@@ -309,6 +339,7 @@ impl Manager {
         let Some(fault) = Fault::find(error) else { return false };
         match self {
             Manager::Apt => apt::is_stale_index(fault.class, &fault.evidence),
+            Manager::Dnf => dnf::is_stale_index(fault.class, &fault.evidence),
         }
     }
 
@@ -325,6 +356,7 @@ impl Manager {
                     ours.iter().filter_map(|name| Source::defined(name).transpose()).collect();
                 apt::update(host, &sources?)
             }
+            Manager::Dnf => dnf::update(host, ours),
         }
     }
 
@@ -332,6 +364,7 @@ impl Manager {
     pub fn has_any_index(self) -> bool {
         match self {
             Manager::Apt => apt::has_any(Path::new(apt::LISTS)),
+            Manager::Dnf => dnf::has_any(),
         }
     }
 
@@ -342,6 +375,7 @@ impl Manager {
     pub fn index(self, name: &str) -> Result<Option<Index>> {
         match self {
             Manager::Apt => Source::defined(name)?.map(|source| source.index(Path::new(apt::LISTS))).transpose(),
+            Manager::Dnf => dnf::index(name),
         }
     }
 
@@ -356,6 +390,7 @@ impl Manager {
                 locks::wait_free(&host.runner, &locks::INDEX, locks::limit())?;
                 source.remove_lists(Path::new(apt::LISTS))
             }
+            Manager::Dnf => dnf::remove_index(host, name),
         }
     }
 
@@ -363,9 +398,10 @@ impl Manager {
     ///
     /// # Errors
     /// Where a file that defines some cannot be read.
-    pub fn repositories(self) -> Result<Vec<Entry>> {
+    pub fn repositories(self, host: &Host) -> Result<Vec<Entry>> {
         match self {
             Manager::Apt => Ok(apt::entries(Path::new("/etc/apt"))?.iter().map(apt::Entry::told).collect()),
+            Manager::Dnf => dnf::repositories(host),
         }
     }
 
@@ -374,12 +410,13 @@ impl Manager {
     /// # Errors
     /// Where a lock cannot be asked about.
     pub fn held_locks(self) -> Result<Vec<(String, locks::Holder)>> {
-        let paths = match self {
-            Manager::Apt => locks::TRANSACTION.iter().chain(&locks::INDEX),
+        let paths: Vec<&str> = match self {
+            Manager::Apt => [&locks::TRANSACTION[..], &locks::INDEX[..]].concat(),
+            Manager::Dnf => dnf::LOCKS.to_vec(),
         };
         let mut held = Vec::new();
         for path in paths {
-            held.extend(locks::holder(Path::new(path))?.map(|holder| ((*path).to_owned(), holder)));
+            held.extend(locks::holder(Path::new(path))?.map(|holder| (path.to_owned(), holder)));
         }
         Ok(held)
     }
@@ -391,6 +428,7 @@ impl Manager {
     pub fn fetch(self, host: &Host, url: &str) -> Result<Vec<u8>> {
         match self {
             Manager::Apt => apt::fetch(host, url),
+            Manager::Dnf => dnf::fetch(host, url),
         }
     }
 

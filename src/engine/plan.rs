@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
+use distro::packages::Manager;
 use distro::{Class, Fault, Host, Look};
 use steps::resources::index::Index;
 use steps::{Cx, Probe, Resource, Stage, resource::id_of};
@@ -76,7 +77,8 @@ pub fn expand(expand: &Expand<'_>, facts: &distro::Facts) -> Result<(Vec<Step>, 
         }
         steps.push(Step { id: step.id, kind: step.kind, skipped_by: step.skipped_by });
     }
-    if let Some(index) = index(&resources) {
+    let manager = Manager::of(facts).unwrap_or(Manager::Apt);
+    if let Some(index) = index(manager, &resources) {
         resources.push((OWN_STEP.to_owned(), id_of(OWN_STEP, &index), Box::new(index)));
     }
     resources.sort_by_key(|(_, _, resource)| resource.stage());
@@ -84,11 +86,11 @@ pub fn expand(expand: &Expand<'_>, facts: &distro::Facts) -> Result<(Vec<Step>, 
 }
 
 /// The package index, where packages are asked for.
-fn index(resources: &[Wanted]) -> Option<Index> {
+fn index(manager: Manager, resources: &[Wanted]) -> Option<Index> {
     let packages: Vec<String> =
         resources.iter().filter_map(|(_, _, resource)| resource.packages()).flat_map(|set| set.names.clone()).collect();
     let repositories = resources.iter().filter_map(|(_, _, resource)| resource.repository()).collect();
-    (!packages.is_empty()).then_some(Index { repositories, packages })
+    (!packages.is_empty()).then_some(Index { manager, repositories, packages })
 }
 
 /// Expands and probes.
@@ -113,7 +115,12 @@ pub fn make(blueprint: &Expand<'_>, host: &Host, state: &State, key: &[u8]) -> R
 
 /// Asks at once what several probes will ask.
 pub fn prefetch<'r>(look: &Look<'_>, resources: impl Iterator<Item = &'r dyn Resource>) -> Result<()> {
-    let units: Vec<String> = resources.flat_map(|resource| resource.units()).collect();
+    let (mut units, mut names) = (Vec::new(), Vec::new());
+    for resource in resources {
+        units.extend(resource.units());
+        names.extend(resource.packages().into_iter().flat_map(|set| set.names.iter().cloned()));
+    }
+    look.packages(names)?;
     look.units(&units)
 }
 

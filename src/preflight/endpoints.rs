@@ -53,7 +53,7 @@ pub struct Reached {
 /// # Errors
 /// Where they cannot be read.
 pub fn of_package_manager(host: &Host, ours: &[Endpoint]) -> Result<Vec<Wanted>> {
-    let entries = host.packages().repositories()?.into_iter().map(|entry| {
+    let entries = host.packages().repositories(host)?.into_iter().map(|entry| {
         let purpose = if entry.is_list {
             "list of mirrors: it leads to hosts that are not known before; name one mirror instead".to_owned()
         } else {

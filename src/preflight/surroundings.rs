@@ -13,7 +13,7 @@ use super::{Check, Todo};
 
 /// Oldest versions that everything here is known to work with: those of the oldest supported distributions, and the kernel that their C
 /// libraries and systemd can do with.
-const OLDEST: [(&str, [u32; 2]); 3] = [("kernel", [4, 15]), ("systemd", [245, 0]), ("apt", [2, 0])];
+const OLDEST: [(&str, [u32; 2]); 4] = [("kernel", [4, 15]), ("systemd", [245, 0]), ("apt", [2, 0]), ("dnf", [4, 14])];
 
 /// What was measured.
 #[derive(Clone, Debug, Default)]

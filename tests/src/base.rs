@@ -1,6 +1,6 @@
 //! Base root file systems: debootstrapped once, then the lowest layer of every host.
 
-use crate::{lock::Lock, mirror, place, suite::Suite, tool};
+use crate::{lock::Lock, mirror, place, rpm, suite::Suite, tool};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -23,6 +23,7 @@ pub fn layers(suite: Suite) -> Result<Vec<PathBuf>> {
     let debian = made(suite.debian(), |dir| debootstrap(suite.debian(), dir))?;
     Ok(match suite {
         Suite::Ubuntu => vec![made("ubuntu", dress_as_ubuntu)?, debian],
+        Suite::El9 => vec![made("el9", |dir| stand_in(&debian, dir))?],
         _ => vec![debian],
     })
 }
@@ -74,7 +75,9 @@ fn settle(suite: &str, dir: &Path) -> Result<()> {
     // systemd would take the machine id from here: every host gets its own.
     let _ = fs::remove_file(dir.join("var/lib/dbus/machine-id"));
     for unit in MASKED {
-        symlink("/dev/null", dir.join("etc/systemd/system").join(unit))?;
+        let mask = dir.join("etc/systemd/system").join(unit);
+        let _ = fs::remove_file(&mask);
+        symlink("/dev/null", mask)?;
     }
     for log in ["var/log/bootstrap.log", "var/log/dpkg.log", "var/log/alternatives.log"] {
         let _ = fs::remove_file(dir.join(log));
@@ -91,6 +94,75 @@ fn sources(suite: &str) -> String {
         "Types: deb\nURIs: {mirror}/debian\nSuites: {suite} {suite}-updates\n{options}\n\
          Types: deb\nURIs: {mirror}/debian-security\nSuites: {suite}-security\n{options}"
     )
+}
+
+/// What the stand-in for Enterprise Linux has from Debian: its package manager, and libraries of the programs that its packages bring.
+const STAND_IN: [&str; 10] = [
+    "dnf",
+    "rpm",
+    "curl",
+    "libjemalloc2",
+    "liblzf1",
+    "libatomic1",
+    "liblua5.1-0",
+    "lua-cjson",
+    "lua-bitop",
+    "libhiredis0.14",
+];
+/// Debian packages whose programs are packed once more, as RPM.
+const REPACKED: [&str; 2] = ["redis-server", "redis-tools"];
+/// Where their files are.
+const PROGRAMS: &str = "usr/lib/lab";
+
+/// The files of the programs that RPM packages are made of.
+///
+/// # Errors
+/// As [`layers`].
+pub fn programs() -> Result<PathBuf> {
+    Ok(layers(Suite::El9)?[0].join(PROGRAMS))
+}
+
+/// A copy of a Debian 12 root with dnf and rpm in it that calls itself Rocky Linux 9.
+fn stand_in(debian: &Path, dir: &Path) -> Result<()> {
+    mirror::ensure()?;
+    eprintln!("making the el9 base: about a minute, once");
+    tool::tool("cp", ["-a".as_ref(), debian.join(".").as_os_str(), dir.as_os_str()])?;
+    let inside = |words: &[&str]| {
+        let mut command = Command::new("chroot");
+        tool::output(command.arg(dir).args(words).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    inside(&["apt-get", "update", "-q"])?;
+    inside(&[&["apt-get", "install", "-y", "-q", "--no-install-recommends"][..], &STAND_IN].concat())?;
+    let programs = dir.join(PROGRAMS);
+    fs::create_dir_all(&programs)?;
+    inside(&[&["sh", "-c", r#"cd /tmp && apt-get download -q "$@""#, "sh"][..], &REPACKED].concat())?;
+    for entry in fs::read_dir(dir.join("tmp"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "deb") {
+            tool::tool("dpkg-deb", ["-x".as_ref(), path.as_os_str(), programs.as_os_str()])?;
+            fs::remove_file(path)?;
+        }
+    }
+    let folders = ["etc/rpm", "etc/yum.repos.d", "etc/pki/rpm-gpg", "var/cache/dnf", "usr/lib/systemd/system-preset"];
+    for folder in folders {
+        fs::create_dir_all(dir.join(folder))?;
+    }
+    for (path, content) in [
+        ("usr/lib/os-release", include_str!("../data/el9/os-release")),
+        ("etc/dnf/dnf.conf", include_str!("../data/el9/dnf.conf")),
+        // Debian's rpm keeps its database in the user's home.
+        ("etc/rpm/macros", "%_dbpath /var/lib/rpm\n"),
+        ("usr/lib/systemd/system-preset/99-default-disable.preset", "disable *\n"),
+    ] {
+        fs::write(dir.join(path), content)?;
+    }
+    for package in rpm::build(include_str!("../data/el9/base.spec"), &programs, &dir.join("tmp"))? {
+        let name = package.file_name().context("a package has no name")?.to_string_lossy().into_owned();
+        // Debian's rpm wants to be asked twice.
+        inside(&["rpm", "-i", "--force-debian", &format!("/tmp/{name}")])?;
+        fs::remove_file(package)?;
+    }
+    settle(Suite::El9.debian(), dir)
 }
 
 /// A layer that makes a Debian 12 root call itself Ubuntu 22.04.

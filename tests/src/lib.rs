@@ -36,6 +36,7 @@ pub mod place;
 pub mod product;
 pub mod registry;
 pub mod repo;
+pub mod rpm;
 pub mod run;
 pub mod setup;
 pub mod snapshot;

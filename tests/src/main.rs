@@ -17,7 +17,7 @@ struct Cli {
 enum Command {
     /// Install what the lab needs on this machine, start its mirror, make the base root file systems.
     Setup {
-        /// Bases to make: bookworm, trixie, bullseye, ubuntu (a stand-in).
+        /// Bases to make: bookworm, trixie, bullseye, ubuntu and el9 (stand-ins).
         #[arg(default_values = ["bookworm"])]
         suites: Vec<Suite>,
     },

@@ -269,14 +269,14 @@ impl Repo {
 
 /// A key pair that lives as long as the value.
 #[derive(Debug)]
-struct Key {
+pub(crate) struct Key {
     home: tempfile::TempDir,
     public: String,
     fingerprint: String,
 }
 
 impl Key {
-    fn make() -> Result<Self> {
+    pub(crate) fn make() -> Result<Self> {
         let home = tempfile::tempdir()?;
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700))?;
         let user = "Lab <lab@lab.test>";
@@ -286,6 +286,27 @@ impl Key {
         let line = listed.lines().find_map(|line| line.strip_prefix("fpr:")).context("gpg lists no fingerprint")?;
         let fingerprint = line.trim_matches(':').to_owned();
         Ok(Self { home, public, fingerprint })
+    }
+
+    pub(crate) fn public(&self) -> &str {
+        &self.public
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Signs a package of rpm.
+    pub(crate) fn sign_rpm(&self, package: &Path) -> Result<()> {
+        let mut command = Command::new("rpmsign");
+        command.env("GNUPGHOME", self.home.path()).args(["--define", &format!("_gpg_name {}", self.fingerprint)]);
+        command.args(["--define", "__gpg /usr/bin/gpg", "--define", "_gpg_digest_algo sha256", "--addsign"]);
+        tool::output(command.arg(package)).map(drop)
+    }
+
+    /// Puts a signature beside a file.
+    pub(crate) fn sign_apart(&self, file: &Path) -> Result<()> {
+        gpg(&self.home, &["--yes", "--armor", "--detach-sign", &file.display().to_string()]).map(drop)
     }
 
     fn sign(&self, file: &Path, signed: &Path) -> Result<()> {

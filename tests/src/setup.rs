@@ -24,6 +24,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("shellcheck", "shellcheck"),
     ("checkbashisms", "devscripts"),
     ("pip3", "python3-pip"),
+    ("rpmbuild", "rpm"),
+    ("createrepo_c", "createrepo-c"),
 ];
 
 /// Installs what is missing. Looks first, so that it costs nothing when all is there.

@@ -14,11 +14,13 @@ pub enum Suite {
     Trixie,
     /// A stand-in: Debian 12 whose os-release says Ubuntu 22.04. Its packages, and its apt sources, are Debian's.
     Ubuntu,
+    /// A stand-in: Debian 12 with dnf and rpm, whose os-release says Rocky Linux 9. What rpm installs is Debian's, laid out as there.
+    El9,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Bullseye, Self::Bookworm, Self::Trixie, Self::Ubuntu];
+    pub const ALL: [Self; 5] = [Self::Bullseye, Self::Bookworm, Self::Trixie, Self::Ubuntu, Self::El9];
 
     /// The name used on the command line and in file names.
     #[must_use]
@@ -28,6 +30,7 @@ impl Suite {
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
             Self::Ubuntu => "ubuntu",
+            Self::El9 => "el9",
         }
     }
 
@@ -36,6 +39,7 @@ impl Suite {
     pub fn codename(self) -> &'static str {
         match self {
             Self::Ubuntu => "jammy",
+            Self::El9 => "",
             other => other.name(),
         }
     }
@@ -44,7 +48,7 @@ impl Suite {
     #[must_use]
     pub fn debian(self) -> &'static str {
         match self {
-            Self::Ubuntu => Self::Bookworm.name(),
+            Self::Ubuntu | Self::El9 => Self::Bookworm.name(),
             other => other.name(),
         }
     }

@@ -3,12 +3,16 @@
 use anyhow::Result;
 
 use crate::Facts;
-use crate::facts::{Family, PackageManager};
+use crate::facts::Family;
 use crate::failure::{Class, Fault};
+use crate::packages::Manager;
 
 /// What is supported, with everything derived from it: base, its first version, and how that is told.
-pub const SUPPORTED: [(&str, &str, &str); 2] =
-    [("debian", "11", "Debian 11 or later"), ("ubuntu", "20.04", "Ubuntu 20.04 or later")];
+pub const SUPPORTED: [(&str, &str, &str); 3] = [
+    ("debian", "11", "Debian 11 or later"),
+    ("ubuntu", "20.04", "Ubuntu 20.04 or later"),
+    ("rhel", "9", "Enterprise Linux 9"),
+];
 
 /// Can surefoot install on this host?
 ///
@@ -30,13 +34,14 @@ pub fn supported(facts: &Facts) -> Result<()> {
 fn reason(facts: &Facts) -> Option<String> {
     let (base, version) = (facts.base.as_str(), facts.base_version.as_str());
     let major = numbers(version).first().copied().unwrap_or(0);
-    if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base) {
+    let is_tried = base != "rhel" || major == 9;
+    if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base && is_tried) {
         return if version.is_empty() && facts.base_codename.is_empty() {
             Some(format!("it is derived from {base}, but does not tell from which version"))
         } else if !version.is_empty() && numbers(version) < numbers(least) {
             Some(too_old(base, version))
-        } else if facts.package_manager != Some(PackageManager::Apt) {
-            Some("it has no apt-get".into())
+        } else if Manager::of(facts).is_none() {
+            Some(format!("it has no {}", if base == "rhel" { "dnf" } else { "apt-get" }))
         } else {
             None
         };
@@ -48,7 +53,7 @@ fn reason(facts: &Facts) -> Option<String> {
         (Family::RedHat, "amzn") if major > 2017 && major < 2023 => {
             "Amazon Linux 1 starts services with Upstart, and reached its end of life in December 2023".into()
         }
-        (Family::RedHat, _) => "it is known by name, but installing with dnf or yum is not there yet".into(),
+        (Family::RedHat, _) => "installing with dnf was tried on Enterprise Linux 9 only".into(),
         (Family::Suse, _) => "it is known by name, but installing with zypper is not there yet".into(),
         (Family::Alpine, _) => "it is known by name, but installing with apk is not there yet".into(),
         (Family::Arch, _) => "it is known by name, but installing with pacman is not there yet".into(),

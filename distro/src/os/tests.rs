@@ -152,7 +152,7 @@ fn a_refusal_says_why_and_what_is_supported() {
         ("debian-10", "Debian 10 gets no updates"),
         ("ol-6", "Upstart"),
         ("amzn-2018.03", "Amazon Linux 1"),
-        ("rocky-9", "dnf"),
+        ("fedora-40", "Enterprise Linux 9 only"),
         ("sles-15", "zypper"),
         ("alpine-3.20", "apk"),
         ("arch", "pacman"),
@@ -164,7 +164,11 @@ fn a_refusal_says_why_and_what_is_supported() {
         let fault = Fault::find(&error).unwrap();
         assert_eq!(fault.class, Class::Unsupported);
         assert!(fault.message.contains(&os.name) && fault.message.contains(why), "{file}: {}", fault.message);
-        assert!(fault.advice.contains("Debian 11 or later, Ubuntu 20.04 or later"), "{}", fault.advice);
+        assert!(
+            fault.advice.contains("Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 9"),
+            "{}",
+            fault.advice
+        );
     }
     let os = parse("f", b"ID=debian\nVERSION_ID=12\n", "").unwrap();
     let without_apt = Facts { package_manager: None, ..facts(&os) };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::Manager;
-use crate::apt;
+use crate::{Class, Command, Host, apt, dnf, openpgp};
 
 /// What a repository is.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +56,27 @@ pub struct Rival {
 }
 
 impl Manager {
+    /// Has a repository parts by which it is told further than by its address?
+    pub fn has_suites(self) -> bool {
+        match self {
+            Manager::Apt => true,
+            Manager::Dnf => false,
+        }
+    }
+
+    /// Where to read how repositories are written down.
+    pub fn manual(self) -> &'static str {
+        match self {
+            Manager::Apt => "see sources.list(5) for what apt takes",
+            Manager::Dnf => "see dnf.conf(5) for what dnf takes",
+        }
+    }
+
     /// The files that define a repository, besides its keyring.
     pub fn parts(self, of: &Definition) -> Vec<Part> {
         match self {
             Manager::Apt => apt::parts(of),
+            Manager::Dnf => dnf::parts(of),
         }
     }
 
@@ -67,6 +84,44 @@ impl Manager {
     pub fn keyring_path(self, name: &str) -> PathBuf {
         match self {
             Manager::Apt => apt::keyring_path(name),
+            Manager::Dnf => dnf::keyring_path(name),
+        }
+    }
+
+    /// The keyring of `packets` in the form that is read.
+    pub fn keyring(self, packets: Vec<u8>) -> Vec<u8> {
+        match self {
+            Manager::Apt => packets,
+            Manager::Dnf => openpgp::armor(&packets).into_bytes(),
+        }
+    }
+
+    /// Packages as which the keys with these fingerprints are kept, where they are trusted for all repositories together and not for
+    /// that of their keyring alone.
+    pub fn trusted_keys(self, fingerprints: &[String]) -> Vec<String> {
+        match self {
+            Manager::Apt => Vec::new(),
+            Manager::Dnf => dnf::trusted_keys(fingerprints),
+        }
+    }
+
+    /// Trusts the keys of the keyring of our repository `name`: [`Manager::trusted_keys`].
+    ///
+    /// # Errors
+    /// Class `repository`, where a key is refused, as one that is too weak for the host's crypto policy.
+    pub fn trust(self, host: &Host, name: &str) -> Result<()> {
+        match self {
+            Manager::Apt => Ok(()),
+            Manager::Dnf => {
+                let path = dnf::keyring_path(name).display().to_string();
+                let output = Command::new("rpm").args(["--import", &path]).output(&host.runner)?;
+                if output.ok() {
+                    return Ok(());
+                }
+                let fault =
+                    output.fault(Class::Repository, format!("rpm does not take the key of repository '{name}'"));
+                Err(fault.advice("ask the vendor for a key that the host's crypto policy allows (`update-crypto-policies --show`)").into())
+            }
         }
     }
 
@@ -77,6 +132,7 @@ impl Manager {
                 let pairs = of.uris.iter().flat_map(|uri| of.suites.iter().map(move |suite| (uri, suite)));
                 pairs.map(|(uri, suite)| apt::release_url(uri, suite)).collect()
             }
+            Manager::Dnf => of.uris.iter().map(|uri| dnf::url(uri)).collect(),
         }
     }
 
@@ -87,6 +143,7 @@ impl Manager {
     pub fn rival(self, of: &Definition) -> Result<Option<Rival>> {
         match self {
             Manager::Apt => apt::rival(of),
+            Manager::Dnf => dnf::rival(of),
         }
     }
 }

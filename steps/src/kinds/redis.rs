@@ -12,6 +12,7 @@ use super::server::{external, listen, outside, reached_at};
 use super::units::Size;
 use super::{Context, Kind, refused, unsupported};
 use crate::resources::append_log::AppendLog;
+use crate::resources::data_folder::DataFolder;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
@@ -112,6 +113,8 @@ struct Layout {
     user: &'static str,
     log: &'static str,
     data: &'static str,
+    /// Does the data go with the package when it is purged?
+    purged: bool,
 }
 
 fn layout(cx: &dyn Context) -> Result<Layout> {
@@ -124,6 +127,17 @@ fn layout(cx: &dyn Context) -> Result<Layout> {
             user: "redis",
             log: "/var/log/redis/redis-server.log",
             data: "/var/lib/redis",
+            purged: true,
+        }),
+        Family::RedHat => Ok(Layout {
+            package: "redis",
+            unit: "redis.service",
+            main: "/etc/redis/redis.conf",
+            own: "/etc/redis/surefoot.conf",
+            user: "redis",
+            log: "/var/log/redis/redis.log",
+            data: "/var/lib/redis",
+            purged: false,
         }),
         _ => Err(unsupported(Settings::NAME, cx)),
     }
@@ -153,6 +167,9 @@ impl Kind for Settings {
             Box::new(Packages::new(vec![layout.package.to_owned()], vec![layout.unit.to_owned()])),
             Box::new(Directory { meta: meta(0o750), data: true, ..Directory::new(layout.data) }),
         ];
+        if !layout.purged {
+            resources.push(Box::new(DataFolder { path: layout.data.to_owned(), package: layout.package.to_owned() }));
+        }
         if self.persistence == Some(Persistence::AppendOnly) {
             resources.push(Box::new(AppendLog { data: layout.data.to_owned(), unit: layout.unit.to_owned() }));
         }
@@ -369,7 +386,7 @@ mod tests {
                 (distro::Class::Blueprint, wanted)
             );
         }
-        step.facts.family = Family::RedHat;
+        step.facts.family = Family::Suse;
         let error = step.expand::<Settings>(json!({"password": "x"})).unwrap_err();
         assert_eq!(distro::Fault::class_of(&error), distro::Class::Unsupported);
     }

@@ -13,19 +13,21 @@ use super::{Context, Kind, refused, unsupported};
 use crate::resources::fetched_keyring::FetchedKeyring;
 use crate::resources::file::File;
 use crate::resources::repository::Repository;
+use crate::resources::trusted_keys::TrustedKeys;
 use crate::{Resource, Stage};
 
-/// Adds a package repository for apt, trusted by its own keyring only.
+/// Adds a package repository for apt or dnf, trusted by its own keyring only. Packages and the index have to be signed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Name of its files in /etc/apt; the step's id, where it is not given.
+    /// Name of its files in /etc/apt or /etc/yum.repos.d; the step's id, where it is not given.
     name: Option<String>,
     /// Where it is: `https://packages.example.com/deb`. Several are mirrors of each other.
     #[schemars(length(min = 1))]
     uris: Vec<String>,
-    /// Suites, often the distribution's codename; or paths that end in `/`, for a repository without `dists`.
-    #[schemars(length(min = 1))]
+    /// Suites, often the distribution's codename; or paths that end in `/`, for a repository without `dists`. None for dnf: there 'uris'
+    /// say it all.
+    #[serde(default)]
     suites: Vec<String>,
     /// Components; none, where suites are paths.
     #[serde(default)]
@@ -40,7 +42,7 @@ pub struct Settings {
     /// Full fingerprints of all primary keys in that file. A file with another key in it is refused.
     #[schemars(length(min = 1))]
     fingerprints: Vec<String>,
-    /// Which versions apt prefers.
+    /// Which versions apt prefers; none for dnf.
     #[serde(default)]
     pins: Vec<PinSettings>,
 }
@@ -64,9 +66,8 @@ impl Kind for Settings {
     fn expand(mut self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         let manager = Manager::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let name = self.name.clone().unwrap_or_else(|| cx.step().to_owned());
-        self.check(&name).map_err(|why| {
-            Fault::new(Class::Blueprint, format!("step '{}': {why}", cx.step()))
-                .advice("see sources.list(5) for what apt takes")
+        self.check(&name, manager).map_err(|why| {
+            Fault::new(Class::Blueprint, format!("step '{}': {why}", cx.step())).advice(manager.manual())
         })?;
         if let Some(uri) = self.uris.iter().find(|uri| cx.has_secret(uri)) {
             let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
@@ -120,11 +121,17 @@ impl Kind for Settings {
             architectures: self.architectures,
             pins: pins.map(|pin| Pin { packages: pin.packages, pin: pin.pin, priority: pin.priority }).collect(),
         };
+        let trusted = (!manager.trusted_keys(&self.fingerprints).is_empty()).then(|| TrustedKeys {
+            manager,
+            repository: definition.name.clone(),
+            fingerprints: self.fingerprints.clone(),
+        });
         let repository = Repository::new(manager, definition, key.as_deref(), &self.fingerprints)?;
         let mut resources: Vec<Box<dyn Resource>> = Vec::new();
         resources.extend(login.map(|file| Box::new(file) as Box<dyn Resource>));
         resources.push(Box::new(repository));
         resources.extend(fetched.map(|keyring| Box::new(keyring) as Box<dyn Resource>));
+        resources.extend(trusted.map(|keys| Box::new(keys) as Box<dyn Resource>));
         Ok(resources)
     }
 }
@@ -145,13 +152,13 @@ fn mirrored<'u>(network: &Setting, urls: impl Iterator<Item = &'u mut String>) -
 }
 
 impl Settings {
-    fn check(&self, name: &str) -> Result<(), String> {
+    fn check(&self, name: &str, manager: Manager) -> Result<(), String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         // apt reads no file whose name has other characters.
         if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
             return Err(format!("'{name}' cannot be the name of a repository: letters, digits and - _ . only"));
         }
-        for (key, values) in [("uris", &self.uris), ("suites", &self.suites), ("fingerprints", &self.fingerprints)] {
+        for (key, values) in [("uris", &self.uris), ("fingerprints", &self.fingerprints)] {
             if values.is_empty() {
                 return Err(format!("'{key}' is empty"));
             }
@@ -165,18 +172,7 @@ impl Settings {
         }) {
             return Err("a URI has a login in it, and apt's sources are readable by everybody".to_owned());
         }
-        let paths = self.suites.iter().filter(|suite| suite.ends_with('/')).count();
-        match (paths, self.components.is_empty()) {
-            (0, true) => return Err("'components' is empty, and 'suites' are not paths that end in '/'".to_owned()),
-            (0, false) => {}
-            (some, empty) if some < self.suites.len() || !empty => {
-                return Err(
-                    "'suites' that end in '/' are paths: they have no components and no other suites beside them"
-                        .to_owned(),
-                );
-            }
-            _ => {}
-        }
+        self.check_suites(manager)?;
         let pins = self.pins.iter().flat_map(|pin| &pin.packages);
         let words = [&self.uris, &self.suites, &self.components, &self.architectures].into_iter().flatten().chain(pins);
         if let Some(word) = words
@@ -192,6 +188,39 @@ impl Settings {
             .find(|pin| !kinds.iter().any(|kind| pin.pin.starts_with(kind)) || pin.pin.contains(char::is_control))
         {
             return Err(format!("pin '{}' does not begin with version, origin or release", pin.pin.escape_debug()));
+        }
+        Ok(())
+    }
+
+    /// What a repository has besides its address.
+    fn check_suites(&self, manager: Manager) -> Result<(), String> {
+        if !manager.has_suites() {
+            let more = [&self.suites, &self.components, &self.architectures].iter().any(|list| !list.is_empty());
+            return match (more || !self.pins.is_empty(), self.uris.iter().find(|uri| uri.contains('$'))) {
+                (true, _) => Err(format!(
+                    "'suites', 'components', 'architectures' and 'pins' are nothing that {} has",
+                    manager.name()
+                )),
+                (_, Some(uri)) => {
+                    Err(format!("'{uri}' has a variable in it: write what it stands for, as by '{{{{ host.arch }}}}'"))
+                }
+                _ => Ok(()),
+            };
+        }
+        if self.suites.is_empty() {
+            return Err("'suites' is empty".to_owned());
+        }
+        let paths = self.suites.iter().filter(|suite| suite.ends_with('/')).count();
+        match (paths, self.components.is_empty()) {
+            (0, true) => return Err("'components' is empty, and 'suites' are not paths that end in '/'".to_owned()),
+            (0, false) => {}
+            (some, empty) if some < self.suites.len() || !empty => {
+                return Err(
+                    "'suites' that end in '/' are paths: they have no components and no other suites beside them"
+                        .to_owned(),
+                );
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -292,7 +321,7 @@ mod tests {
             json!({"pins": [{"packages": ["*"], "pin": "origin a", "priority": -1}]}),
         ];
         for changes in good {
-            assert_eq!(with(changes.clone()).check("redis"), Ok(()), "{changes}");
+            assert_eq!(with(changes.clone()).check("redis", Manager::Apt), Ok(()), "{changes}");
         }
         let bad = [
             (json!({"uris": []}), "'uris' is empty"),
@@ -306,11 +335,23 @@ mod tests {
             (json!({"fingerprints": []}), "'fingerprints' is empty"),
         ];
         for (changes, expected) in bad {
-            let why = with(changes.clone()).check("redis").unwrap_err();
+            let why = with(changes.clone()).check("redis", Manager::Apt).unwrap_err();
             assert!(why.starts_with(expected), "{changes}: {why}");
         }
+        let with_nothing_else = json!({"suites": [], "components": []});
+        assert_eq!(with(with_nothing_else.clone()).check("redis", Manager::Dnf), Ok(()));
+        for (changes, expected) in [
+            (json!({}), "'suites', 'components', 'architectures' and 'pins' are nothing that dnf has"),
+            (
+                json!({"suites": [], "components": [], "uris": ["https://x/$basearch"]}),
+                "'https://x/$basearch' has a variable in it",
+            ),
+        ] {
+            let why = with(changes).check("redis", Manager::Dnf).unwrap_err();
+            assert!(why.starts_with(expected), "{why}");
+        }
         for name in ["", "a b", "../x", ".x", "a/b", "ä"] {
-            assert!(with(json!({})).check(name).is_err(), "{name}");
+            assert!(with(json!({})).check(name, Manager::Apt).is_err(), "{name}");
         }
     }
 }

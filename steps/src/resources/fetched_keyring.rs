@@ -15,6 +15,8 @@ use crate::{Change, Claim, Cx, Endpoint, Probe, Resource, Stage, Undo, Undone};
 /// A keyring that holds pinned keys and no other.
 #[derive(Clone, Debug)]
 pub struct FetchedKeyring {
+    /// Whose repository it is.
+    manager: Manager,
     /// Absolute path.
     path: String,
     /// Where it is fetched from.
@@ -30,7 +32,7 @@ impl FetchedKeyring {
     /// Class `blueprint`, where a fingerprint is not a full one.
     pub fn new(manager: Manager, name: &str, url: String, fingerprints: &[String]) -> Result<Self, Fault> {
         let fingerprints = repository::pinned(&format!("repository '{name}'"), fingerprints)?;
-        Ok(Self { path: manager.keyring_path(name).display().to_string(), url, fingerprints })
+        Ok(Self { manager, path: manager.keyring_path(name).display().to_string(), url, fingerprints })
     }
 
     fn file(&self, content: &[u8]) -> File {
@@ -91,7 +93,7 @@ impl Resource for FetchedKeyring {
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
         let bytes = cx.host.packages().fetch(cx.host, &self.url)?;
         let packets = repository::checked(&self.url, &bytes, &self.fingerprints)?;
-        let file = self.file(&packets);
+        let file = self.file(&self.manager.keyring(packets));
         match file.probe(cx)? {
             Probe::Changes(changes) => file.apply(cx, &changes),
             _ => Ok(()),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use distro::files;
-use distro::packages::{Index as Kept, Package};
+use distro::packages::{Index as Kept, Manager, Package};
 use serde::{Deserialize, Serialize};
 
 use crate::undo::{Undo, UndoCx, Undone};
@@ -15,6 +15,8 @@ use crate::{Change, Claim, Cx, Probe, Resource, Stage};
 /// The index. It is looked after only while a package is missing: with everything installed nobody reads it.
 #[derive(Clone, Debug)]
 pub struct Index {
+    /// Whose index it is.
+    pub manager: Manager,
     /// Names of our repositories.
     pub repositories: Vec<String>,
     /// Names of the packages that are wanted.
@@ -81,7 +83,7 @@ impl Resource for Index {
     }
 
     fn key(&self) -> String {
-        "apt".to_owned()
+        self.manager.name().to_owned()
     }
 
     fn stage(&self) -> Stage {

@@ -36,6 +36,7 @@ pub(crate) mod site_login;
 pub(crate) mod ssh_key;
 pub mod symlink;
 pub(crate) mod top_block;
+pub mod trusted_keys;
 pub mod user;
 pub mod wait;
 

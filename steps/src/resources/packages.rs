@@ -95,7 +95,7 @@ impl Resource for Packages {
 }
 
 /// Name of the claim of a package.
-fn thing(name: &str) -> String {
+pub(super) fn thing(name: &str) -> String {
     format!("package:{name}")
 }
 

@@ -21,7 +21,7 @@ pub struct Repository {
     /// Whose repository it is.
     manager: Manager,
     definition: Definition,
-    /// Packets of its keys; none where they are fetched ([`super::fetched_keyring`]).
+    /// Its keys, as they are written; none where they are fetched ([`super::fetched_keyring`]).
     keyring: Option<Vec<u8>>,
 }
 
@@ -41,7 +41,7 @@ impl Repository {
         let what = format!("repository '{}'", definition.name);
         let pinned = pinned(&what, fingerprints)?;
         let keyring = key.map(|key| checked(&what, key, &pinned)).transpose()?;
-        Ok(Self { manager, definition, keyring })
+        Ok(Self { manager, definition, keyring: keyring.map(|packets| manager.keyring(packets)) })
     }
 
     /// What is written where: the keyring first, since a definition without it makes package managers complain.

@@ -31,7 +31,7 @@ impl Digest {
     /// # Errors
     /// When something in it cannot be read.
     pub fn of(host: &Host) -> Result<Self> {
-        let rules = Rules::read()?;
+        let rules = Rules::read(host.record().suite)?;
         let mut facts = BTreeMap::new();
         let accounts = accounts::Accounts::of(host)?;
         let used = files::collect(host, &rules, &accounts, &mut facts)?;

@@ -1,0 +1,91 @@
+//! Our repositories as dnf reads them (dnf.conf(5), repo options). Packages and the index have to be signed, whatever the host's own
+//! settings are: what stands in a repository's section counts more than these.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::repos;
+use crate::packages::definition::{Definition, Part, Rival};
+
+/// Where repositories are defined.
+pub(super) const FOLDER: &str = "/etc/yum.repos.d";
+
+/// Where our repository `name` is defined.
+pub fn definition_path(name: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{name}.repo"))
+}
+
+/// Where the keyring of our repository `name` is.
+pub fn keyring_path(name: &str) -> PathBuf {
+    Path::new("/etc/pki/rpm-gpg").join(format!("RPM-GPG-KEY-{name}"))
+}
+
+/// The definition.
+pub fn parts(of: &Definition) -> Vec<Part> {
+    let name = &of.name;
+    // Further addresses of the same repository stand in lines of their own, which begin with a space.
+    let text = format!(
+        "# Managed by surefoot.\n[{name}]\nname={name}\nbaseurl={}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\nsslverify=1\n\
+         gpgkey=file://{}\n",
+        of.uris.join("\n "),
+        keyring_path(name).display()
+    );
+    vec![Part { name: "definition", path: definition_path(name), text }]
+}
+
+/// Where the index of a repository begins.
+pub fn url(uri: &str) -> String {
+    format!("{}/repodata/repomd.xml", uri.trim_end_matches('/'))
+}
+
+/// Of two repositories with the same id dnf takes one, whichever.
+///
+/// # Errors
+/// Where a file that defines repositories cannot be read.
+pub fn rival(of: &Definition) -> Result<Option<Rival>> {
+    let own = definition_path(&of.name);
+    let found = repos::sections(Path::new(FOLDER))?.into_iter().find(|repo| repo.id == of.name && repo.file != own);
+    Ok(found.map(|repo| Rival { says: format!("[{}]", repo.id), file: repo.file }))
+}
+
+/// The names under which rpm keeps keys that it trusts packages by, as if they were packages.
+pub fn trusted_keys(fingerprints: &[String]) -> Vec<String> {
+    let id = |fingerprint: &String| fingerprint[fingerprint.len().saturating_sub(8)..].to_ascii_lowercase();
+    fingerprints.iter().map(|fingerprint| format!("gpg-pubkey-{}", id(fingerprint))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_what_dnf_reads() {
+        let of = Definition {
+            name: "redis".into(),
+            uris: vec!["https://a.example.net/el9".into(), "https://b.example.net/el9".into()],
+            ..Definition::default()
+        };
+        let text = "\
+# Managed by surefoot.
+[redis]
+name=redis
+baseurl=https://a.example.net/el9
+ https://b.example.net/el9
+enabled=1
+gpgcheck=1
+repo_gpgcheck=1
+sslverify=1
+gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-redis
+";
+        let part = Part { name: "definition", path: "/etc/yum.repos.d/redis.repo".into(), text: text.into() };
+        assert_eq!(parts(&of), [part]);
+        assert_eq!(url("https://a.example.net/el9/"), "https://a.example.net/el9/repodata/repomd.xml");
+    }
+
+    #[test]
+    fn keys_are_named_by_the_end_of_their_fingerprint() {
+        let fingerprint = "73DABFA4777D4D7032376F409320E5A9E7C22CE8".to_owned();
+        assert_eq!(trusted_keys(&[fingerprint]), ["gpg-pubkey-e7c22ce8"]);
+    }
+}

@@ -1,0 +1,19 @@
+//! Fetching a single file, by the program that rpm itself uses for it.
+
+use anyhow::Result;
+
+use super::{FETCH_LIMIT, said};
+use crate::{Class, Command, Host};
+
+/// What stands at `url`.
+///
+/// # Errors
+/// Where it cannot be fetched: of the class that curl's words tell (`dns`, `http`, `proxy`, `tls`).
+pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
+    let words = ["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "20", "--retry", "2", url];
+    let output = Command::new("curl").args(words).limit(FETCH_LIMIT).data().output(&host.runner)?;
+    if output.ok() {
+        return Ok(output.stdout.into_bytes());
+    }
+    Err(said::fault(&output, Class::Http, &format!("{url} cannot be fetched")).into())
+}

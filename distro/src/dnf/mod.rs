@@ -1,0 +1,67 @@
+//! dnf 4 and rpm: the index, the solver's answer, and transactions.
+//!
+//! Options are those of dnf(8) and dnf.conf(5), queries those of rpm(8). Packages of these distributions start no service by themselves,
+//! so nothing is held back while they are installed.
+
+mod definition;
+mod fetch;
+mod index;
+mod repos;
+pub mod rpm;
+mod said;
+mod solver;
+mod transaction;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::command::Output;
+use crate::{Command, Host, locks};
+
+pub use definition::{definition_path, keyring_path, parts, rival, trusted_keys, url};
+pub use fetch::fetch;
+pub use index::{has_any, index, remove_index, update};
+pub use repos::repositories;
+pub use said::is_stale_index;
+pub use solver::{simulate, simulate_removal};
+pub use transaction::{finish, install, interrupted, remove};
+
+/// What dnf and rpm take: pid files of dnf, and rpm's own lock.
+pub const LOCKS: [&str; 4] = [
+    "/var/cache/dnf/metadata_lock.pid",
+    "/var/cache/dnf/download_lock.pid",
+    "/var/lib/dnf/rpmdb_lock.pid",
+    "/var/lib/rpm/.rpm.lock",
+];
+
+/// dnf's exit code where another process holds its lock.
+const LOCKED: i32 = 200;
+/// How long fetching may take in all.
+const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// dnf with what every call of it needs, after what it is to do, which is seen then where a long line is cut.
+fn dnf<'a, S: Into<String>>(to_do: impl IntoIterator<Item = S>) -> Command<'a> {
+    let words = words(to_do);
+    Command::new(words[0].as_str()).args(words[1..].iter().cloned())
+}
+
+fn words<S: Into<String>>(to_do: impl IntoIterator<Item = S>) -> Vec<String> {
+    let options = ["install_weak_deps=False", "clean_requirements_on_remove=False", "exit_on_lock=True", "color=never"];
+    let to_do = to_do.into_iter().map(Into::into);
+    let options = options.map(|option| format!("--setopt={option}"));
+    ["dnf".to_owned()].into_iter().chain(to_do).chain(options).collect()
+}
+
+/// Runs what `command` makes when nobody holds a lock; again, where somebody takes it in between.
+fn when_free<'a>(host: &Host, command: impl Fn() -> Command<'a>) -> Result<Output> {
+    let (limit, began) = (locks::limit(), Instant::now());
+    loop {
+        locks::wait_free(&host.runner, &LOCKS, limit.saturating_sub(began.elapsed()))?;
+        let output = command().output(&host.runner)?;
+        if output.ran.exit != Some(LOCKED) || began.elapsed() >= limit {
+            return Ok(output);
+        }
+        host.runner.note("another process was faster to take a lock: waiting again");
+    }
+}

@@ -1,0 +1,161 @@
+//! The repositories that the host's own files define.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::definition::{FOLDER, url};
+use crate::packages::Entry;
+use crate::{Facts, Host};
+
+/// A section of a `.repo` file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Repo {
+    pub id: String,
+    pub file: PathBuf,
+    options: BTreeMap<String, String>,
+}
+
+/// Every repository below `folder`, switched off or not.
+pub(super) fn sections(folder: &Path) -> Result<Vec<Repo>> {
+    let mut files = Vec::new();
+    match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        listing => {
+            for entry in listing.with_context(|| format!("reading {}", folder.display()))? {
+                files.push(entry.with_context(|| format!("reading {}", folder.display()))?.path());
+            }
+        }
+    }
+    files.retain(|file| file.extension().is_some_and(|end| end == "repo"));
+    files.sort();
+    let mut repos = Vec::new();
+    for file in files {
+        let text = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        repos.extend(parse(&file, &String::from_utf8_lossy(&text)));
+    }
+    Ok(repos)
+}
+
+/// INI, with values that go on in lines that begin with white space.
+fn parse(file: &Path, text: &str) -> Vec<Repo> {
+    let mut repos: Vec<Repo> = Vec::new();
+    let mut last = String::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(['#', ';'])) {
+        if let Some(id) = line.trim_end().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            repos.push(Repo { id: id.to_owned(), file: file.to_owned(), ..Repo::default() });
+            last.clear();
+            continue;
+        }
+        let Some(repo) = repos.last_mut() else { continue };
+        match line.split_once('=') {
+            Some((key, value)) if !line.starts_with([' ', '\t']) => {
+                last = key.trim().to_owned();
+                repo.options.insert(last.clone(), value.trim().to_owned());
+            }
+            _ => {
+                let value = repo.options.entry(last.clone()).or_default();
+                *value = format!("{value} {}", line.trim());
+            }
+        }
+    }
+    repos
+}
+
+impl Repo {
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn is_on(&self) -> bool {
+        !matches!(self.option("enabled").unwrap_or("1").to_ascii_lowercase().as_str(), "0" | "no" | "false" | "off")
+    }
+
+    /// Where it is asked for, with `variables` in their places.
+    fn entries(&self, variables: &BTreeMap<String, String>) -> Vec<Entry> {
+        let entry = |text: &str, is_list: bool| {
+            let address = filled(text, variables);
+            let url = if is_list { address } else { url(&address) };
+            Entry { file: self.file.clone(), url, is_list }
+        };
+        if let Some(list) = self.option("metalink").or(self.option("mirrorlist")) {
+            return vec![entry(list, true)];
+        }
+        let words = self.option("baseurl").unwrap_or_default().split([' ', ',', '\t']).filter(|word| !word.is_empty());
+        words.map(|word| entry(word, false)).collect()
+    }
+}
+
+/// Every repository of `host` that is switched on.
+///
+/// # Errors
+/// Where a file that defines some cannot be read.
+pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
+    let variables = variables(&host.facts, Path::new("/etc/dnf/vars"));
+    let repos = sections(Path::new(FOLDER))?;
+    Ok(repos.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
+}
+
+/// What stands for `$name` in addresses: dnf's own, and a file each for the host's.
+fn variables(facts: &Facts, folder: &Path) -> BTreeMap<String, String> {
+    let release = facts.major.map_or(facts.version.clone(), |major| major.to_string());
+    let own = [("releasever", release), ("basearch", facts.arch.clone()), ("arch", facts.arch.clone())];
+    let mut variables: BTreeMap<String, String> = own.map(|(name, value)| (name.to_owned(), value)).into();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        variables.insert(entry.file_name().to_string_lossy().into_owned(), text.trim().to_owned());
+    }
+    variables
+}
+
+/// `$name` and `${name}` by their values; what is not known stays.
+fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
+    // The longest name first: `$arch` is the beginning of `$architecture`.
+    let mut names: Vec<(&String, &String)> = variables.iter().collect();
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    names.into_iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_files_define() {
+        let text = "\
+# Rocky's
+[baseos]
+name=Rocky Linux $releasever - BaseOS
+mirrorlist=https://mirrors.example/mirrorlist?arch=$basearch&repo=BaseOS-$releasever$rltype
+#baseurl=http://dl.example/$contentdir/$releasever/BaseOS/$basearch/os/
+gpgcheck=1
+
+[debug]
+baseurl=http://no.example/
+enabled=0
+[vendor]
+baseurl = https://a.example/${releasever}/
+  https://b.example/x
+enabled = true
+";
+        let repos = parse(Path::new("/etc/yum.repos.d/rocky.repo"), text);
+        let variables: BTreeMap<String, String> = [("releasever", "9"), ("basearch", "x86_64"), ("rltype", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let entries: Vec<(String, bool)> = repos
+            .iter()
+            .filter(|repo| repo.is_on())
+            .flat_map(|repo| repo.entries(&variables))
+            .map(|entry| (entry.url, entry.is_list))
+            .collect();
+        let wanted = [
+            ("https://mirrors.example/mirrorlist?arch=x86_64&repo=BaseOS-9", true),
+            ("https://a.example/9/repodata/repomd.xml", false),
+            ("https://b.example/x/repodata/repomd.xml", false),
+        ];
+        assert_eq!(entries, wanted.map(|(url, is_list)| (url.to_owned(), is_list)));
+    }
+}

@@ -1,0 +1,118 @@
+//! What rpm knows to be installed: one query for all names that are asked about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use crate::packages::{Known, Package, State};
+use crate::{Class, Command, Host};
+
+/// Name, architecture and version of a package, with its epoch where it has one.
+const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
+
+/// Which of `names` are installed.
+///
+/// # Errors
+/// Class `package`, where rpm does not say it of one of them.
+pub fn query(host: &Host, names: &[String]) -> Result<Known> {
+    if names.is_empty() {
+        return Ok(Known::new());
+    }
+    let query = Command::new("rpm").args(["-q", "--qf", FORMAT]).args(names.iter().cloned());
+    let output = query.data().output(&host.runner)?;
+    let known = parse(&output.stdout, names);
+    let absent = |name: &&String| output.stdout.lines().any(|line| line == format!("package {name} is not installed"));
+    match names.iter().find(|name| !known.contains_key(*name) && !absent(name)) {
+        None => Ok(known),
+        Some(name) => Err(output
+            .fault(Class::Package, format!("rpm does not say whether '{name}' is installed"))
+            .advice("see what `rpm -qa` says; `rpm --rebuilddb` mends a damaged database")
+            .into()),
+    }
+}
+
+/// A name may tell the architecture (`glibc.i686`), and that of a key only half of it (`gpg-pubkey-e7c22ce8`).
+fn parse(said: &str, names: &[String]) -> Known {
+    let mut known = Known::new();
+    for line in said.lines() {
+        let mut fields = line.split('\t');
+        let (Some(name), Some(arch), Some(version)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let is_meant = |asked: &&String| {
+            asked.strip_prefix(name).is_some_and(|rest| match rest.split_at_checked(1) {
+                None => true,
+                Some((".", other)) => other == arch,
+                Some(("-", start)) => name == "gpg-pubkey" && version.starts_with(start),
+                _ => false,
+            })
+        };
+        for asked in names.iter().filter(is_meant) {
+            let package = Package { version: version.to_owned(), state: State::Installed };
+            known.insert(asked.clone(), package);
+        }
+    }
+    known
+}
+
+/// Which of `names` cannot go because other packages need them, each with one that does.
+///
+/// # Errors
+/// Where rpm cannot be asked.
+pub fn needed(host: &Host, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+    let (mut going, mut stays) = (names.clone(), BTreeMap::new());
+    while !going.is_empty() {
+        let test = Command::new("rpm").args(["-e", "--test"]).args(going.iter().cloned());
+        let output = test.data().output(&host.runner)?;
+        let mut kept = BTreeMap::new();
+        for (capability, by) in failures(&output.stderr) {
+            let query = Command::new("rpm").args(["-q", "--qf", FORMAT, "--whatprovides", capability]);
+            let list: Vec<String> = going.iter().cloned().collect();
+            let provided = parse(&query.data().output(&host.runner)?.stdout, &list);
+            kept.extend(provided.into_keys().map(|name| (name, by.to_owned())));
+        }
+        if kept.is_empty() {
+            break;
+        }
+        going.retain(|name| !kept.contains_key(name));
+        stays.extend(kept);
+    }
+    Ok(stays)
+}
+
+/// Capabilities that would fail, each with a package that needs it: `\tlibfoo >= 1 is needed by (installed) bar-1.0-1.el9.x86_64`.
+fn failures(said: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = said.lines().filter_map(|line| line.trim().split_once(" is needed by (installed) "));
+    lines.filter_map(|(needs, by)| {
+        let capability = needs.split(' ').next()?;
+        // Without version, release and architecture.
+        Some((capability, by.rsplitn(3, '-').nth(2).unwrap_or(by)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_found_again() {
+        let said = "redis\tx86_64\t7.0.15-1.el9\npackage nope is not installed\nglibc\tx86_64\t2.34-100.el9\n\
+                    glibc\ti686\t2.34-100.el9\nbind\tx86_64\t32:9.16-1\ngpg-pubkey\t(none)\te7c22ce8-6b0ab420\n";
+        let names = ["redis", "nope", "glibc.i686", "bind", "gpg-pubkey-e7c22ce8", "gpg-pubkey-00000000", "redis-doc"];
+        let known = parse(said, &names.map(str::to_owned));
+        let told: Vec<(&str, &str)> = known.iter().map(|(name, one)| (name.as_str(), one.version.as_str())).collect();
+        let wanted = [
+            ("bind", "32:9.16-1"),
+            ("glibc.i686", "2.34-100.el9"),
+            ("gpg-pubkey-e7c22ce8", "e7c22ce8-6b0ab420"),
+            ("redis", "7.0.15-1.el9"),
+        ];
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn who_needs_what_would_go() {
+        let said = "error: Failed dependencies:\n\tlibjemalloc.so.2()(64bit) is needed by (installed) other-server-1.0-1.el9.x86_64\n\
+                    \tredis >= 6 is needed by (installed) app-2-1.noarch\n";
+        let found: Vec<(&str, &str)> = failures(said).collect();
+        assert_eq!(found, [("libjemalloc.so.2()(64bit)", "other-server"), ("redis", "app")]);
+    }
+}

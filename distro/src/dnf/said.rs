@@ -1,0 +1,186 @@
+//! What dnf, and the library that fetches for it, say when something fails.
+
+use crate::command::Output;
+use crate::{Class, Fault};
+
+/// What a failure is by the words of it, the most telling first.
+const WORDS: &[(&str, Class)] = &[
+    ("GPG check FAILED", Class::Repository),
+    ("GPG signature verification error", Class::Repository),
+    ("is not signed", Class::Repository),
+    ("Public key for", Class::Repository),
+    ("Failed to retrieve GPG key", Class::Repository),
+    ("No space left on device", Class::Disk),
+    ("more space needed on the", Class::Disk),
+    ("Cannot allocate memory", Class::Memory),
+    ("Could not resolve proxy", Class::Proxy),
+    ("from proxy after CONNECT", Class::Proxy),
+    ("Status code: 407", Class::Proxy),
+    ("Could not resolve host", Class::Dns),
+    ("SSL certificate problem", Class::Tls),
+    ("SSL peer certificate", Class::Tls),
+    ("SSL connect error", Class::Tls),
+    ("Status code: 404", Class::Repository),
+    ("error: 404", Class::Repository),
+    ("Cannot prepare internal mirrorlist", Class::Repository),
+    ("Status code: ", Class::Http),
+    ("Could not connect to server", Class::Http),
+    ("Couldn't connect to server", Class::Http),
+    ("Timeout was reached", Class::Http),
+    ("Curl error", Class::Http),
+];
+
+/// What there is to do about a failure by the words of it; where none is there, by its class.
+const ADVICE: &[(&str, &str)] = &[
+    (
+        "is not signed",
+        "ask whoever offers this package for one that is signed: packages that are not are never installed",
+    ),
+    (
+        "GPG check FAILED",
+        "the package is signed by a key that is not pinned: compare the fingerprints with those that the vendor publishes, and pin \
+         another key only when they agree",
+    ),
+    (
+        "GPG signature verification error",
+        "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor publishes, and pin \
+         another key only when they agree",
+    ),
+    (
+        "filtered out by modular filtering",
+        "enable the module stream that has it (`dnf module list`), then go on with --resume",
+    ),
+    (
+        "filtered out by exclude filtering",
+        "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository, then go on with --resume",
+    ),
+    ("nothing provides", "switch on the repository that has it (often EPEL or CRB), then go on with --resume"),
+];
+
+/// Lines that tell of a failure, each once.
+pub fn complaints(output: &Output) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let heads = [
+        "Error",
+        "error:",
+        "Warning: ",
+        "warning: ",
+        "Package ",
+        "Public key for",
+        "Problem",
+        "No match for",
+        "curl:",
+        "  - ",
+        "* ",
+    ];
+    for line in output.stdout.lines().chain(output.stderr.lines()) {
+        let is_one =
+            heads.iter().any(|head| line.starts_with(head)) || WORDS.iter().any(|(words, _)| line.contains(words));
+        let line = line.trim();
+        if is_one && !line.ends_with("Error:") && !told.iter().any(|known| known == line) {
+            told.push(line.to_owned());
+        }
+    }
+    told
+}
+
+/// The failure that `output` tells of; of `class`, where its words tell no other.
+pub fn fault(output: &Output, class: Class, message: &str) -> Fault {
+    let complaints = complaints(output);
+    let has = |words: &str| complaints.iter().any(|line| line.contains(words));
+    let class = WORDS.iter().find(|(words, _)| has(words)).map_or(class, |(_, class)| *class);
+    let advice = ADVICE.iter().find(|(words, _)| has(words)).map_or_else(|| by_class(class), |(_, advice)| advice);
+    let evidence = if complaints.is_empty() { output.tail.clone() } else { complaints };
+    Fault::new(class, message).evidence(evidence).command(output.ran.clone()).advice(advice)
+}
+
+fn by_class(class: Class) -> &'static str {
+    match class {
+        Class::Disk => "make room there, then go on with --resume",
+        Class::Memory => "free memory or add some, then go on with --resume",
+        Class::Proxy => "check the proxy and its login (--proxy), then go on with --resume",
+        Class::Dns => "check the name and this host's DNS, or give a proxy with --proxy, then go on with --resume",
+        Class::Tls => {
+            "give the certificate of the CA that signs there with --ca, or check the clock, then go on with --resume"
+        }
+        Class::Http => "check whether this host may reach that address, then go on with --resume",
+        Class::Repository => "check the address of the repository and whether it has this release of the distribution",
+        _ => "mend what dnf says above, then go on with --resume",
+    }
+}
+
+/// Is a failure about an index that is older than what the servers offer, so that fetching it anew can help?
+pub fn is_stale_index(class: Class, evidence: &[String]) -> bool {
+    let words = ["404", "No match for argument", "Unable to find a match", "checksum doesn't match"];
+    matches!(class, Class::Repository | Class::Package | Class::Http)
+        && evidence.iter().any(|line| words.iter().any(|word| line.contains(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Ran;
+
+    fn output(stdout: &str, stderr: &str) -> Output {
+        let ran = Ran { argv: vec!["dnf".into()], exit: Some(1), signal: None };
+        Output { stdout: stdout.into(), stderr: stderr.into(), tail: Vec::new(), ran }
+    }
+
+    #[test]
+    fn failures_are_told_by_their_words() {
+        for (stdout, stderr, class, evidence, advice) in [
+            (
+                "Downloading Packages:\n",
+                "Package redis-7.0.15-1.el9.x86_64.rpm is not signed\nError: GPG check FAILED\n",
+                Class::Repository,
+                "Package redis-7.0.15-1.el9.x86_64.rpm is not signed",
+                "packages that are not are never installed",
+            ),
+            (
+                "",
+                "Error: Failed to download metadata for repo 'redis': repomd.xml GPG signature verification error: Bad GPG signature\n",
+                Class::Repository,
+                "Bad GPG signature",
+                "the index is not signed by a key that is pinned",
+            ),
+            (
+                "No match for argument: nope\n",
+                "Error: Unable to find a match: nope\n",
+                Class::Package,
+                "No match for argument: nope",
+                "mend what dnf says",
+            ),
+            (
+                "",
+                "Errors during downloading metadata for repository 'x':\n  - Curl error (6): Couldn't resolve host name for http://x/ [Could not resolve host: x]\n",
+                Class::Dns,
+                "Could not resolve host: x",
+                "this host's DNS",
+            ),
+            (
+                "",
+                "Error: \n Problem: conflicting requests\n  - nothing provides libx.so.1 needed by y-1-1.x86_64\n",
+                Class::Package,
+                "nothing provides libx.so.1",
+                "EPEL or CRB",
+            ),
+        ] {
+            let fault = fault(&output(stdout, stderr), Class::Package, "it failed");
+            assert_eq!(fault.class, class, "{stderr}");
+            assert!(fault.evidence.iter().any(|line| line.contains(evidence)), "{:?}", fault.evidence);
+            assert!(fault.advice.contains(advice), "{:?}", fault.advice);
+        }
+    }
+
+    #[test]
+    fn what_a_new_index_may_help_against() {
+        for (class, line, stale) in [
+            (Class::Package, "Error: Unable to find a match: nope", true),
+            (Class::Repository, "Status code: 404 for http://x/redis.rpm", true),
+            (Class::Repository, "Package redis is not signed", false),
+            (Class::Disk, "404", false),
+        ] {
+            assert_eq!(is_stale_index(class, &[line.to_owned()]), stale, "{line}");
+        }
+    }
+}
