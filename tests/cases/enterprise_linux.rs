@@ -89,3 +89,20 @@ fn what_is_not_signed_by_the_pinned_key_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_killed_transaction_is_waited_for_or_done_once_more() -> Result<()> {
+    for (killed, goes_on) in [("surefoot", true), ("surefoot dnf bash", false)] {
+        let (web, repo) = (Web::start()?, RpmRepo::new(&[REDIS], Signature::Right, Signature::Right)?);
+        let host = host_with(&web, &repo)?;
+        host.sh(&format!(
+            "surefoot install /root/cache --yes >/dev/null 2>&1 & until test -e /usr/bin/redis-server; do :; done; \
+             for name in {killed}; do pkill -9 -x $name || true; done"
+        ))?;
+        let resumed = host.surefoot("install --resume --yes")?.ok()?;
+        ensure!(resumed.stderr.contains("taking back a transaction") != goes_on, "{killed}:\n{}", resumed.stderr);
+        assert_eq!(host.sh("systemctl is-active redis; rpm -V --noconfig redis; find / -xdev -name '*;*'")?, "active");
+        ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
+    }
+    Ok(())
+}

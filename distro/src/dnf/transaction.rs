@@ -18,7 +18,10 @@ use crate::{Class, Command, Host};
 /// Names of the packages that the transaction at work brings.
 const BEGUN: &str = "/var/lib/surefoot/.rpm";
 /// dnf with a reader of its own, so that what dnf says goes somewhere also when we are gone: it would end in the middle of a transaction.
-const HEARD: &str = r#""$@" 2>&1 | tee -p /dev/null /dev/fd/{}"#;
+/// What was written down is struck out where no signal ended dnf, which the exit code tells.
+const HEARD: &str = r#""$@" 2>&1 | tee -p /dev/null /dev/fd/{}; exit=$?
+[ $exit -ge 128 ] || rm -f /var/lib/surefoot/.rpm
+exit $exit"#;
 
 /// Installs `names` in one transaction.
 ///
@@ -29,7 +32,6 @@ pub fn install(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result
     let new = simulate(host, names)?.new.into_iter().map(|one| one.name).collect::<Vec<_>>();
     write_down(&new)?;
     let output = transaction(host, "install", names, survivor)?;
-    settle(&output)?;
     if output.ok() {
         return Ok(());
     }
@@ -95,16 +97,6 @@ fn write_down(names: &[String]) -> Result<()> {
     write().with_context(|| format!("writing {BEGUN}"))
 }
 
-/// Strikes out what was written down, where dnf ended by itself.
-fn settle(output: &Output) -> Result<()> {
-    // A shell tells by such a number that a signal ended what it ran.
-    if output.ran.exit.is_some_and(|exit| exit < 128) { strike_out() } else { Ok(()) }
-}
-
-fn strike_out() -> Result<()> {
-    fs::remove_file(BEGUN).with_context(|| format!("removing {BEGUN}"))
-}
-
 /// Packages that a transaction was bringing when it was cut off; none where it was not.
 ///
 /// # Errors
@@ -130,7 +122,7 @@ pub fn finish(host: &Host, survivor: &Survivor<'_>) -> Result<()> {
     if !there.is_empty() {
         erase(host, &there, "packages of a transaction that was cut off cannot be taken back", survivor)?;
     }
-    strike_out()
+    fs::remove_file(BEGUN).with_context(|| format!("removing {BEGUN}"))
 }
 
 #[cfg(test)]
