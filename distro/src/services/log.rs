@@ -105,7 +105,11 @@ fn telling(line: &str) -> Option<&str> {
         "pg_ctl: could not start server",
         "Examine the log output.",
     ];
-    let is_trace = |line: &str| line.starts_with('{') && line.contains("[{file,\"");
+    // A stack that Erlang prints as a term, or a piece of one: it breaks long terms wherever its buffer ends.
+    let is_trace = |line: &str| {
+        let words = line.split(['{', '[', '"']).next().unwrap_or_default();
+        !words.contains(' ') && (line.contains("[{file,") || line.contains(".erl\"},{line,"))
+    };
     match tagged {
         Some(text) if text.starts_with(' ') => None,
         _ if is_frame(line) || is_trace(line) => None,
@@ -271,12 +275,16 @@ mod tests {
             \u{20}   rabbit:start/2, line 831\n\
             {\"Kernel pid terminated\",application_controller}\n\
             {exit,terminating,[{application_controller,call,2,[{file,\"application_controller.erl\"},{line,511}]}]}\n\
+            {rabbit,start_it,1,[{file,\n\
+            \"application.erl\"},{line,367}]},{rabbit,'-start_it/1-fun-0-',1,[{file,\"rabbit.erl\"},{line,430}]}]}\n\
             Crash dump is being written to: erl_crash.dump...done\n";
         let told = [
             "You've tried to set nonsense, but there is no setting with that name.",
             "Error during startup: {error,failed_to_prepare_configuration}",
         ];
         assert_eq!(last_lines(log), told);
+        let with_words = "could not start: {badmatch,[{a,b,1,[{file,\"a.erl\"},{line,3}]}]}";
+        assert_eq!(last_lines(with_words), [with_words]);
         assert_eq!(last_lines("2026-01-01 10:00:00.1+00:00 [info] <0.9.0> Ready\n"), ["Ready"]);
         assert_eq!(last_lines("2026/01/01 10:00:00 [notice] 7#7: start\n[emerg] 7#7: no"), ["[emerg] 7#7: no"]);
     }
