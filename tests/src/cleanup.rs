@@ -11,6 +11,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -54,13 +55,16 @@ pub fn unmount(disk: &Path) -> Result<()> {
     Ok(())
 }
 
-/// True when something is mounted at `path`.
+/// True when a disk is mounted at `path`. The table of mounts is no answer: read while somebody else unmounts, it leaves lines out.
 ///
 /// # Errors
-/// When the mount table cannot be read.
+/// When it cannot be looked at.
 pub fn mounted(path: &Path) -> Result<bool> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
-    Ok(mounts.lines().any(|line| line.split(' ').nth(1).is_some_and(|at| Path::new(at) == path)))
+    let Some(above) = path.parent().filter(|_| path.exists()) else { return Ok(false) };
+    let device = |path: &Path| -> Result<u64> {
+        Ok(path.metadata().with_context(|| format!("cannot look at {}", path.display()))?.dev())
+    };
+    Ok(device(path)? != device(above)?)
 }
 
 /// Removes leftovers of killed runs. With `everything`, also kept hosts, snapshots, bases, caches, the mirror and the network.
