@@ -224,6 +224,14 @@ impl Certificate {
         x509::read(self.der()).is_some_and(|told| told.issuer == told.subject)
     }
 
+    /// Has it the name of no host at all, but perhaps a common name, which clients do not compare any more?
+    ///
+    /// # Errors
+    /// [`Flaw::Certificate`]
+    pub fn names_no_host(&self) -> Result<bool, Flaw> {
+        Ok(self.leaf()?.valid_dns_names().next().is_none())
+    }
+
     /// Do the certificates lead from the first to the last, each signed by the next, all of them valid at `time`? The last need not be
     /// one that anybody trusts.
     ///

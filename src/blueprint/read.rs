@@ -11,7 +11,7 @@ use super::document::{Problems, Source, nearest, with_known};
 use super::load::Files;
 use super::model::{Blueprint, Step};
 use super::sample;
-use super::spec::{Input, InputSpec, Product, Requires, SOME_TYPES, STEP_KEYS, Scalar, Sort, StepHead};
+use super::spec::{Found, Input, InputSpec, Product, Requires, SOME_TYPES, STEP_KEYS, Scalar, Sort, StepHead};
 use super::template::{Mistake, Scope, is_template};
 
 /// Version of the format that this surefoot reads.
@@ -219,7 +219,23 @@ impl Reader<'_> {
                 .map_err(|error| say("pattern", format!("pattern of {place} is not a regular expression: {error}")))
                 .ok()
         });
-        let spec = InputSpec { name: name.clone(), input, pattern, node: field.node.clone(), span: field.span.clone() };
+        let mut found = Vec::new();
+        for Found { file, pattern } in &input.found {
+            if !file.starts_with('/') {
+                say("found", format!("found of {place}: '{file}' is not an absolute path"));
+            }
+            match regex_lite::Regex::new(pattern) {
+                Ok(regex) if regex.captures_len() == 2 => found.push((file.clone(), regex)),
+                Ok(_) => {
+                    say("found", format!("found of {place}: the pattern {pattern} has to have one group: the value"))
+                }
+                Err(error) => {
+                    say("found", format!("found of {place}: {pattern} is not a regular expression: {error}"));
+                }
+            }
+        }
+        let (node, span) = (field.node.clone(), field.span.clone());
+        let spec = InputSpec { name: name.clone(), input, pattern, found, node, span };
         if let Some(default) = &spec.input.default
             && !matches!(default, Scalar::Text(text) if is_template(text))
             && let Err(why) = super::check::scalar(&spec, default)

@@ -1,7 +1,9 @@
 //! From what was given to a value for every input: given, asked, default, generated.
 
+use std::path::Path;
+
 use anyhow::Result;
-use distro::{Class, Facts, Fault};
+use distro::{Class, Facts, Fault, files};
 
 use super::check::{self, Value};
 use super::document::Problems;
@@ -94,6 +96,9 @@ fn one(
             }
         });
     }
+    if let Some((value, path)) = found(spec) {
+        return Ok(Some(input(value, Origin::Recalled(path))));
+    }
     let default = default(blueprint, spec, scope)?;
     if let Some(asker) = asker.filter(|_| spec.input.ask.is_some()) {
         let check = |text: &str| check::typed(spec, text).map(drop);
@@ -112,6 +117,15 @@ fn one(
         generated: true,
         ..input(Value::Text(secret::marker(&spec.name, length)), Origin::Generated)
     }))
+}
+
+/// What this host tells for an input, and the file that does. What cannot be read, or is nothing that the input takes, tells nothing.
+fn found(spec: &InputSpec) -> Option<(Value, String)> {
+    spec.found.iter().find_map(|(path, pattern)| {
+        let text = String::from_utf8(files::read(Path::new(path)).ok()??).ok()?;
+        let value = pattern.captures(&text)?.get(1)?.as_str();
+        Some((check::typed(spec, value).ok()?, path.clone()))
+    })
 }
 
 /// The default of an input; none where it has none.

@@ -114,18 +114,34 @@ pub struct Input {
     pub max: Option<Size>,
     /// Regular expression that the whole text must match.
     pub pattern: Option<String>,
+    /// Where an installation that somebody made in another way has the value: what the first of these tells is taken, where nothing is
+    /// given.
+    #[serde(default)]
+    pub found: Vec<Found>,
     /// Condition on inputs declared before it, such as `inputs.tls == 'own'`: where it does not hold the input is not there.
     pub when: Option<String>,
 }
 
+/// A place on the host that tells the value of an input.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    /// Absolute path of a text file.
+    #[schemars(regex(pattern = r"^/"))]
+    pub file: String,
+    /// Regular expression; what its only group matches is the value.
+    pub pattern: String,
+}
+
 /// The keys that not every type of input has, with the types that have them.
-pub const SOME_TYPES: [(&str, &[Sort]); 6] = [
+pub const SOME_TYPES: [(&str, &[Sort]); 7] = [
     ("default", &[Sort::Text, Sort::Bool, Sort::Choice, Sort::Hostname, Sort::Path, Sort::Size]),
     ("choices", &[Sort::Choice]),
     ("generate", &[Sort::Secret]),
     ("min", &[Sort::Text, Sort::Secret, Sort::Size]),
     ("max", &[Sort::Text, Sort::Secret, Sort::Size]),
     ("pattern", &[Sort::Text, Sort::Secret]),
+    ("found", &[Sort::Text, Sort::Secret, Sort::Hostname, Sort::Path]),
 ];
 
 impl Sort {
@@ -172,6 +188,8 @@ pub struct InputSpec {
     pub input: Input,
     /// What the whole text must match.
     pub(super) pattern: Option<regex_lite::Regex>,
+    /// Files that may tell its value, each with what finds it there.
+    pub(super) found: Vec<(String, regex_lite::Regex)>,
     /// The table it was read from.
     pub(super) node: Node,
     /// Where its name stands.

@@ -5,42 +5,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use lab::{
     Digest, Host, Suite,
     run::ensure_said,
-    stackstorm::{self, PASSWORD, Vendors},
+    stackstorm::{self, PASSWORD, Vendors, python, session},
     sweep::{self, Random},
 };
 use std::time::{Duration, Instant};
-
-/// Python on the host, with a function that asks the site as a browser would: `ask(path, method, headers, body)` gives status and body.
-fn python(host: &Host, code: &str) -> Result<String> {
-    let ask = "import base64, json, ssl, urllib.request, urllib.error\n\
-               def ask(path, method='GET', headers={}, body=None):\n\
-               \x20   context = ssl.create_default_context(cafile='/etc/surefoot/stackstorm-certificate.crt')\n\
-               \x20   data = None if body is None else json.dumps(body).encode()\n\
-               \x20   request = urllib.request.Request('https://box.lab.test' + path, data, headers, method=method)\n\
-               \x20   try:\n\
-               \x20       answer = urllib.request.urlopen(request, context=context, timeout=20)\n\
-               \x20       return answer.status, answer.read().decode()\n\
-               \x20   except urllib.error.HTTPError as error:\n\
-               \x20       return error.code, error.read().decode()\n\
-               def login(user, password):\n\
-               \x20   basic = base64.b64encode(f'{user}:{password}'.encode()).decode()\n\
-               \x20   return ask('/auth/v1/tokens', 'POST', {'Authorization': 'Basic ' + basic})\n";
-    Ok(host.run(["python3", "-"]).stdin(format!("{ask}{code}\n")).output()?.ok()?.stdout.trim_end().to_owned())
-}
-
-/// Code that logs the first user in, and has `run(action, parameters)`, which gives an execution's end.
-fn session(password: &str) -> String {
-    format!(
-        "status, text = login('st2admin', {})\nassert status == 201, text\ntoken = {{'X-Auth-Token': json.loads(text)['token'], 'Content-Type': 'application/json'}}\n\
-         def run(action, **parameters):\n\
-         \x20   status, text = ask('/api/v1/executions', 'POST', token, {{'action': action, 'parameters': parameters}})\n\
-         \x20   assert status == 201, text\n\
-         \x20   while True:\n\
-         \x20       one = json.loads(ask('/api/v1/executions/' + json.loads(text)['id'], headers=token)[1])\n\
-         \x20       if one['status'] in ('succeeded', 'failed'): return one\n",
-        serde_json::Value::from(password)
-    )
-}
 
 /// An installed host, once everything runs on it again.
 fn installed() -> Result<Host> {

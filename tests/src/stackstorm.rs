@@ -243,6 +243,22 @@ impl Vendors {
         )
     }
 
+    /// A host that a stand-in for the official script has installed StackStorm on, or begun to: until the step of that name. The one who
+    /// takes over gives no password.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn official(&self, until: &str) -> Result<Host> {
+        let host = fresh()?.host().boot()?;
+        host.install_binary()?;
+        host.write("/root/official", data("official")?, 0o700)?;
+        host.run(["/root/official", &self.web.url(), until]).output()?.ok()?;
+        let answers = self.answers();
+        let answers: Vec<&str> = answers.lines().filter(|line| !line.starts_with("password")).collect();
+        host.write("/root/answers.toml", answers.join("\n"), 0o600)?;
+        Ok(host)
+    }
+
     /// Installs the built-in blueprint on a host, with these arguments besides.
     ///
     /// # Errors
@@ -256,6 +272,46 @@ impl Vendors {
 
 /// The password of `st2admin` in tests: what shells, URLs and INI files take for their own.
 pub const PASSWORD: &str = "It's 100% \"s$cr#t\" / \\x";
+
+/// Python on the host, with a function that asks the site as a browser would that trusts its certificate: `ask(path, method, headers, body)`
+/// gives status and body; and `login(user, password)`.
+///
+/// # Errors
+/// When it fails; with what it said.
+pub fn python(host: &Host, code: &str) -> Result<String> {
+    let ask = "import base64, json, os, ssl, urllib.request, urllib.error\n\
+               certificate, named = '/etc/surefoot/stackstorm-certificate.crt', True\n\
+               if not os.path.exists(certificate): certificate, named = '/etc/ssl/st2/st2.crt', False\n\
+               def ask(path, method='GET', headers={}, body=None):\n\
+               \x20   context = ssl.create_default_context(cafile=certificate)\n\
+               \x20   context.check_hostname = named\n\
+               \x20   data = None if body is None else json.dumps(body).encode()\n\
+               \x20   request = urllib.request.Request('https://box.lab.test' + path, data, headers, method=method)\n\
+               \x20   try:\n\
+               \x20       answer = urllib.request.urlopen(request, context=context, timeout=20)\n\
+               \x20       return answer.status, answer.read().decode()\n\
+               \x20   except urllib.error.HTTPError as error:\n\
+               \x20       return error.code, error.read().decode()\n\
+               def login(user, password):\n\
+               \x20   basic = base64.b64encode(f'{user}:{password}'.encode()).decode()\n\
+               \x20   return ask('/auth/v1/tokens', 'POST', {'Authorization': 'Basic ' + basic})\n";
+    Ok(host.run(["python3", "-"]).stdin(format!("{ask}{code}\n")).output()?.ok()?.stdout.trim_end().to_owned())
+}
+
+/// Code that logs the first user in, and has `run(action, parameters)`, which gives an execution's end.
+#[must_use]
+pub fn session(password: &str) -> String {
+    format!(
+        "status, text = login('st2admin', {})\nassert status == 201, text\ntoken = {{'X-Auth-Token': json.loads(text)['token'], 'Content-Type': 'application/json'}}\n\
+         def run(action, **parameters):\n\
+         \x20   status, text = ask('/api/v1/executions', 'POST', token, {{'action': action, 'parameters': parameters}})\n\
+         \x20   assert status == 201, text\n\
+         \x20   while True:\n\
+         \x20       one = json.loads(ask('/api/v1/executions/' + json.loads(text)['id'], headers=token)[1])\n\
+         \x20       if one['status'] in ('succeeded', 'failed'): return one\n",
+        serde_json::Value::from(password)
+    )
+}
 
 /// A fresh host with what each of Ubuntu's servers has.
 ///

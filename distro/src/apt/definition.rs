@@ -52,6 +52,7 @@ fn rival_among(of: &Definition, entries: &[Entry]) -> Option<Rival> {
     let (own, keyring) = (definition_path(&of.name), keyring_path(&of.name));
     let rival = entries.iter().find(|entry| {
         entry.file != own
+            && !of.replaces.contains(&entry.file)
             && Path::new(&entry.signed_by) != keyring
             && of.suites.contains(&entry.suite)
             && of.uris.iter().any(|uri| uri.trim_end_matches('/') == entry.uri)
@@ -71,6 +72,7 @@ mod tests {
             components: vec!["main".into()],
             architectures: vec!["amd64".into(), "arm64".into()],
             pins: vec![Pin { packages: vec!["redis*".into()], pin: "version 5:7.*".into(), priority: 1001 }],
+            replaces: vec!["/etc/apt/sources.list.d/vendor.list".into()],
         }
     }
 
@@ -105,6 +107,7 @@ Signed-By: /etc/apt/keyrings/redis.gpg
         for (file, suite, signed_by, is_rival) in [
             ("/etc/apt/sources.list.d/redis.sources", "bookworm", "/k", false),
             (list, "trixie", "/k", false),
+            ("/etc/apt/sources.list.d/vendor.list", "bookworm", "", false),
             (list, "bookworm", "/etc/apt/keyrings/redis.gpg", false),
             (list, "bookworm", "", true),
         ] {

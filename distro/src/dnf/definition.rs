@@ -45,7 +45,8 @@ pub fn url(uri: &str) -> String {
 /// Where a file that defines repositories cannot be read.
 pub fn rival(of: &Definition) -> Result<Option<Rival>> {
     let own = definition_path(&of.name);
-    let found = repos::sections(Path::new(FOLDER))?.into_iter().find(|repo| repo.id == of.name && repo.file != own);
+    let mut found = repos::sections(Path::new(FOLDER))?.into_iter();
+    let found = found.find(|repo| repo.id == of.name && repo.file != own && !of.replaces.contains(&repo.file));
     Ok(found.map(|repo| Rival { says: format!("[{}]", repo.id), file: repo.file }))
 }
 

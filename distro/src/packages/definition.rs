@@ -22,6 +22,8 @@ pub struct Definition {
     pub architectures: Vec<String>,
     /// Which versions are preferred.
     pub pins: Vec<Pin>,
+    /// Files of somebody else's with the same repository, which are gone by the time that this one is written.
+    pub replaces: Vec<PathBuf>,
 }
 
 /// A preference (apt_preferences(5)).

@@ -57,6 +57,10 @@ fn mistakes_are_told_with_their_line() {
         ),
         ("[inputs.x]\ntype = \"text\"\npattern = \"(\"\n", "8: pattern of input 'x' is not a regular expression: "),
         (
+            "[inputs.x]\ntype = \"text\"\nfound = [{ file = \"/f\", pattern = \"a\" }]\n",
+            "8: found of input 'x': the pattern a has to have one group: the value",
+        ),
+        (
             "[inputs.X]\ntype = \"text\"\n",
             "6: input 'X': expected at most 64 of a-z, 0-9 and '_', beginning with a letter",
         ),

@@ -66,6 +66,36 @@ fn the_highest_source_wins() {
 }
 
 #[test]
+fn what_another_installer_left_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let blueprint = of(&format!(
+        "[inputs.s]\ntype = \"secret\"\nask = \"Secret?\"\ngenerate = 24\nmin = 3\n\
+         found = [{{ file = '{}', pattern = '://app:([^@]*)@' }}, {{ file = '{}', pattern = 'app\\s+password: (.*)' }}]\n",
+        at("a.conf"),
+        at("credentials"),
+    ));
+    let look = || {
+        let inputs = inputs(&blueprint, &[], &[]).unwrap();
+        let input = &inputs.list()[0];
+        let value = if input.pending.is_none() { input.value.text() } else { String::new() };
+        (value, inputs.told()[0].2.replace(&folder.path().display().to_string(), "T"))
+    };
+    let pair = |value: &str, source: &str| (value.to_owned(), source.to_owned());
+    assert_eq!(look(), pair("", "generated"));
+    std::fs::write(at("credentials"), "app\n  password: hunter2\n").unwrap();
+    assert_eq!(look(), pair("hunter2", "found in T/credentials"));
+    std::fs::write(at("a.conf"), "# mine\nurl = x://app:hunter3@h\n").unwrap();
+    assert_eq!(look(), pair("hunter3", "found in T/a.conf"));
+    // What the input does not take is not it.
+    std::fs::write(at("a.conf"), "url = x://app:p@h\n").unwrap();
+    assert_eq!(look(), pair("hunter2", "found in T/credentials"));
+    let says = Says("asked", RefCell::default());
+    resolve(&blueprint, Given::default(), &debian(), Some(&says)).unwrap();
+    assert!(says.1.borrow().is_empty());
+}
+
+#[test]
 fn values_keep_every_character() {
     let blueprint = of("[inputs.s]\ntype = \"secret\"\n[inputs.t]\ntype = \"text\"\n");
     for text in ["%", "a'b\"c", "$HOME `x` \\", "# no comment", " spaces ", "p%20q", "ü🦶", "x=y=z"] {

@@ -1,5 +1,7 @@
 //! `repository`: a package repository that is not the distribution's own.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use distro::files::Meta;
 use distro::network::{Key, KeyFrom, Setting};
@@ -9,7 +11,9 @@ use distro::{Class, Fault, net};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::value::AbsolutePath;
 use super::{Context, Kind, refused, unsupported};
+use crate::resources::absent::Absent;
 use crate::resources::fetched_keyring::FetchedKeyring;
 use crate::resources::file::File;
 use crate::resources::repository::Repository;
@@ -45,6 +49,10 @@ pub struct Settings {
     /// Which versions apt prefers; none for dnf.
     #[serde(default)]
     pins: Vec<PinSettings>,
+    /// Files in which another installer may have put the same repository, with a keyring of its own, which package managers do not take
+    /// beside this one. They are removed, and put back at uninstall.
+    #[serde(default)]
+    replaces: Vec<AbsolutePath>,
 }
 
 /// A preference, see apt_preferences(5).
@@ -119,6 +127,7 @@ impl Kind for Settings {
             suites: self.suites,
             components: self.components,
             architectures: self.architectures,
+            replaces: self.replaces.iter().map(|path| PathBuf::from(&path.0)).collect(),
             pins: pins.map(|pin| Pin { packages: pin.packages, pin: pin.pin, priority: pin.priority }).collect(),
         };
         let trusted = (!manager.trusted_keys(&self.fingerprints).is_empty()).then(|| TrustedKeys {
@@ -128,6 +137,8 @@ impl Kind for Settings {
         });
         let repository = Repository::new(manager, definition, key.as_deref(), &self.fingerprints)?;
         let mut resources: Vec<Box<dyn Resource>> = Vec::new();
+        let replaced = self.replaces.into_iter().map(|path| Absent { path: path.0, stage: Stage::Prepare });
+        resources.extend(replaced.map(|absent| Box::new(absent) as Box<dyn Resource>));
         resources.extend(login.map(|file| Box::new(file) as Box<dyn Resource>));
         resources.push(Box::new(repository));
         resources.extend(fetched.map(|keyring| Box::new(keyring) as Box<dyn Resource>));

@@ -40,6 +40,10 @@ impl GivenCertificate {
         certificate.check_key(key)?;
         certificate.check_dates(now)?;
         certificate.check_chain(now)?;
+        // Whoever trusts it knows the certificate itself, not a name.
+        if certificate.signs_itself() && certificate.names_no_host()? {
+            return Ok(());
+        }
         self.names.iter().try_for_each(|name| certificate.check_name(name))
     }
 
@@ -98,9 +102,11 @@ mod tests {
         trial.write("k", &key);
         trial.write("c", &self_signed(&["a.example".to_owned()], &key, SystemTime::now()).unwrap());
         trial.write("other", &new_key().unwrap());
+        trial.write("nameless", &self_signed(&[], &key, SystemTime::now()).unwrap());
         for (file, key, name, wanted) in [
             ("c", "k", "a.example", None),
             ("c", "k", "b.example", Some((Class::Tls, "cannot be used: the certificate is not valid for 'b.example'"))),
+            ("nameless", "k", "b.example", None),
             ("c", "other", "a.example", Some((Class::Tls, "cannot be used: the key is not that of the certificate"))),
             ("k", "k", "a.example", Some((Class::Tls, "cannot be used: no certificate can be read: there is none"))),
             ("none", "k", "a.example", Some((Class::Host, "No such file or directory"))),
