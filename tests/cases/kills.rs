@@ -153,23 +153,23 @@ fn a_kill_before_the_attempt_is_recorded_leaves_nothing_to_resume() -> Result<()
 
 #[test]
 fn every_sync_of_an_install_is_a_kill_point() -> Result<()> {
-    let counts = |trace: fn(lab::Run<'_>) -> Result<usize>| -> Result<usize> {
+    let install = |trace: fn(lab::Run<'_>) -> Result<()>| -> Result<()> {
         let host = Host::boot(Suite::Bookworm)?;
         host.install_binary()?;
         let blueprint = host.install_blueprint("web")?;
         trace(host.run(["surefoot", "install", &blueprint, "--yes"]))
     };
-    let points = counts(|run| {
+    install(|run| {
         let (points, output) = run.kill_points()?;
         output.ok()?;
         ensure!(points.iter().any(|point| point.call == "syncfs"), "{points:?}");
-        Ok(points.len())
+        Ok(())
     })?;
-    let syncs = counts(|run| {
-        let (syncs, output) = run.syncs()?;
+    // In one run: how often the journal is synced depends on what is ready when.
+    install(|run| {
+        let (strays, output) = run.stray_syncs()?;
         output.ok()?;
-        Ok(syncs)
-    })?;
-    assert_eq!(points, syncs);
-    Ok(())
+        assert_eq!(strays, Vec::<String>::new());
+        Ok(())
+    })
 }

@@ -109,17 +109,17 @@ impl Run<'_> {
         Ok((points(&taken(host, &log)?, calls), output))
     }
 
-    /// Runs it to its end and counts every call of any of its threads, but not of programs it starts, that makes something
-    /// durable: what [`Run::kill_points`] has to find.
+    /// Runs it to its end and lists every call of any of its threads, but not of programs it starts, that makes something durable and
+    /// that [`Run::kill_points`] does not find: of another thread, or by another call.
     ///
     /// # Errors
     /// As [`Run::output`].
-    pub fn syncs(self) -> Result<(usize, Output)> {
+    pub fn stray_syncs(self) -> Result<(Vec<String>, Output)> {
         let host = self.host();
         let log = format!("/run/lab-strace-{}", host.next_run());
         let trace = format!("trace=execve,{},{OTHER_SYNCS}", SYNCS.join(","));
         let output = self.under(&["strace", "-f", "-o", &log, "-e", &trace, "-e", "signal=none"]).output()?;
-        Ok((own_syncs(&taken(host, &log)?), output))
+        Ok((strays(&taken(host, &log)?), output))
     }
 
     /// Runs it to its end and lists the programs that it and its descendants became, itself first.
@@ -205,14 +205,19 @@ fn points(trace: &str, calls: &[&'static str]) -> Vec<KillPoint> {
     points
 }
 
-/// Calls in a trace of all descendants that are of the program itself: its first thread has the first line, and other threads,
-/// unlike other programs, never call execve.
-fn own_syncs(trace: &str) -> usize {
+/// Calls in a trace of all descendants that are of the program itself, but for those of [`SYNCS`] by its first thread: it has the first
+/// line, and other threads, unlike other programs, never call execve.
+fn strays(trace: &str) -> Vec<String> {
     let calls: Vec<(&str, &str)> = trace.lines().filter_map(|line| line.split_once(' ')).collect();
     let first = calls.first().map(|(pid, _)| *pid);
     let execs = |pid: &str| calls.iter().any(|(other, call)| *other == pid && call.trim_start().starts_with("execve("));
     let sync = |call: &str| call.split_once('(').is_some_and(|(name, _)| name.contains("sync"));
-    calls.iter().filter(|(pid, call)| sync(call.trim_start()) && (Some(*pid) == first || !execs(pid))).count()
+    let found = |call: &str| call.split_once('(').is_some_and(|(name, _)| SYNCS.contains(&name));
+    let strays = calls.iter().filter(|(pid, call)| {
+        let (call, is_first) = (call.trim_start(), Some(*pid) == first);
+        sync(call) && (if is_first { !found(call) } else { !execs(pid) })
+    });
+    strays.map(|(pid, call)| format!("{pid} {}", call.trim_start())).collect()
 }
 
 /// The paths of successful calls.
@@ -247,15 +252,19 @@ mod tests {
     }
 
     #[test]
-    fn syncs_of_other_programs_are_not_counted() {
+    fn syncs_that_no_kill_point_is_made_of() {
         let trace = "10 execve(\"/bin/a\", [\"a\"], 0x1 /* 3 vars */) = 0\n\
                      10 fdatasync(3 <unfinished ...>\n\
                      11 execve(\"/bin/b\", [\"b\"], 0x1 /* 3 vars */) = 0\n\
                      11 fsync(3)                          = 0\n\
                      10 <... fdatasync resumed>)          = 0\n\
-                     12 sync_file_range(3, 0, 0, 0)       = 0\n\
+                     10 sync()                            = 0\n\
+                     12 fsync(3)                          = 0\n\
                      12 +++ exited with 0 +++\n";
-        assert_eq!(own_syncs(trace), 2);
+        assert_eq!(
+            strays(trace),
+            ["10 sync()                            = 0", "12 fsync(3)                          = 0"]
+        );
     }
 
     #[test]
