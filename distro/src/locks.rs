@@ -1,18 +1,19 @@
 //! Locks of package managers: who holds them, and waiting until they are free.
 //!
-//! Those of dnf are files with a pid in them. The others are POSIX record locks (fcntl(2)), so the kernel tells the holder. `DPkg::Lock::Timeout` makes apt wait for dpkg's
-//! lock only, and silently: this waits for all of them, telling who is waited for.
+//! Those of dnf are files with a pid in them. The others are POSIX record locks (fcntl(2)), so the kernel tells the holder.
+//! `DPkg::Lock::Timeout` makes apt wait for dpkg's lock only, and silently: this waits for all of them, telling who is waited for.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use crate::{Class, Fault, Runner, patience};
+use crate::command::Output;
+use crate::{Class, Command, Fault, Host, Runner, patience};
 
 /// What a package transaction of apt takes.
 pub const TRANSACTION: [&str; 3] =
@@ -121,6 +122,29 @@ pub fn wait_free(runner: &Runner, paths: &[&str], limit: Duration) -> Result<()>
     match (free, last) {
         (None, Some((path, holder))) => Err(locked(path, &holder, limit).into()),
         _ => Ok(()),
+    }
+}
+
+/// Runs what `command` makes when `paths` are free; again, where its output tells `lost`: that somebody took a lock in between. `command`
+/// is told how long may still be waited for locks.
+///
+/// # Errors
+/// As [`wait_free`], and where the command cannot be run.
+pub fn when_free<'a>(
+    host: &Host,
+    paths: &[&str],
+    mut lost: impl FnMut(&Output) -> bool,
+    command: impl Fn(Duration) -> Command<'a>,
+) -> Result<Output> {
+    let (limit, began) = (limit(), Instant::now());
+    loop {
+        let left = limit.saturating_sub(began.elapsed());
+        wait_free(&host.runner, paths, left)?;
+        let output = command(left).output(&host.runner)?;
+        if !lost(&output) || began.elapsed() >= limit {
+            return Ok(output);
+        }
+        host.runner.note("another process was faster to take a lock: waiting again");
     }
 }
 

@@ -64,19 +64,12 @@ fn unattended(command: Command<'_>) -> Command<'_> {
 /// Runs what `command` makes when `paths` are free; again, where somebody takes a lock in between. `command` is told how many
 /// seconds may still be waited for locks.
 fn when_free<'a>(host: &Host, paths: &[&str], command: impl Fn(u64) -> Command<'a>) -> Result<Output> {
-    let limit = locks::limit();
-    let began = Instant::now();
-    let mut lost = 0;
-    loop {
-        let left = limit.saturating_sub(began.elapsed());
-        locks::wait_free(&host.runner, paths, left)?;
-        let output = command(left.as_secs()).output(&host.runner)?;
-        lost += 1;
-        if output.ok() || lost > LOST_RACES || !said::lost_a_lock(&output) || began.elapsed() >= limit {
-            return Ok(output);
-        }
-        host.runner.note("another process was faster to take a lock: waiting again");
-    }
+    let mut runs = 0;
+    let lost = |output: &Output| {
+        runs += 1;
+        !output.ok() && runs <= LOST_RACES && said::lost_a_lock(output)
+    };
+    locks::when_free(host, paths, lost, |left| command(left.as_secs()))
 }
 
 /// How often something is tried that may be otherwise in a moment, and how long is waited first; then thrice as long.

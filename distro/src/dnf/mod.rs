@@ -12,7 +12,7 @@ mod said;
 mod solver;
 mod transaction;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -55,13 +55,5 @@ fn words<S: Into<String>>(to_do: impl IntoIterator<Item = S>) -> Vec<String> {
 
 /// Runs what `command` makes when nobody holds a lock; again, where somebody takes it in between.
 fn when_free<'a>(host: &Host, command: impl Fn() -> Command<'a>) -> Result<Output> {
-    let (limit, began) = (locks::limit(), Instant::now());
-    loop {
-        locks::wait_free(&host.runner, &LOCKS, limit.saturating_sub(began.elapsed()))?;
-        let output = command().output(&host.runner)?;
-        if output.ran.exit != Some(LOCKED) || began.elapsed() >= limit {
-            return Ok(output);
-        }
-        host.runner.note("another process was faster to take a lock: waiting again");
-    }
+    locks::when_free(host, &LOCKS, |output| output.ran.exit == Some(LOCKED), |_| command())
 }
