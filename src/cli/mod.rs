@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use distro::Class;
 
@@ -181,6 +182,10 @@ struct NetworkArgs {
     /// Ask these mirrors in place of the repositories that the blueprint names: a TOML file (docs/network.md)
     #[arg(long, value_name = "FILE", env = "SUREFOOT_MIRRORS", help_heading = NETWORK)]
     mirrors: Option<PathBuf>,
+    /// Let the host itself keep the proxy, for apt and, where it needs no login, for everybody, until the product is uninstalled
+    #[arg(long, value_name = "BOOL", env = "SUREFOOT_KEEP_PROXY", help_heading = NETWORK)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = FalseyValueParser::new())]
+    keep_proxy: Option<bool>,
 }
 
 #[derive(Debug, Clone, Args)]

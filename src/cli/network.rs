@@ -5,11 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use distro::failure::io_fault;
+use distro::files::Meta;
 use distro::network::{self, Given, Network, Proxy, Setting};
 use distro::{Class, Facts, Fault, Host};
-use steps::Resource;
 use steps::resources::ca::Ca;
+use steps::resources::file::File;
+use steps::resources::key_value::KeyValue;
 use steps::resources::packages::Packages;
+use steps::{KeyFormat, Resource, Stage};
 
 use super::NetworkArgs;
 use super::context::Context;
@@ -52,15 +55,46 @@ pub fn settle(
 /// # Errors
 /// Class `unsupported`, where it is not known how this distribution does that.
 pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<ExpandedStep>> {
-    let certificates = Network::new(setting, &[])?.ca_certificates();
-    if certificates.is_empty() {
+    let network = Network::new(setting, &[facts.hostname.clone(), facts.fqdn.clone()])?;
+    let mut resources: Vec<Box<dyn Resource>> = Vec::new();
+    let certificates = network.ca_certificates();
+    if !certificates.is_empty() {
+        let ca = Ca::new(format!("surefoot-{product}"), certificates, facts.family)?;
+        resources.push(Box::new(Packages::new(vec![ca.package().to_owned()], Vec::new())));
+        resources.push(Box::new(ca));
+    }
+    if setting.is_kept() {
+        resources.extend(kept(&network));
+    }
+    if resources.is_empty() {
         return Ok(Vec::new());
     }
-    let ca = Ca::new(format!("surefoot-{product}"), certificates, facts.family)?;
-    let package = Packages::new(vec![ca.package().to_owned()], Vec::new());
-    let resources: Vec<Box<dyn Resource>> = vec![Box::new(package), Box::new(ca)];
     let id = "network".to_owned();
     Ok(vec![ExpandedStep { kind: id.clone(), id, was: None, resources, skipped_by: None }])
+}
+
+/// What lets the host itself use the proxy. It is one for the whole host, so that two products that want different ones are a conflict.
+fn kept(network: &Network) -> Vec<Box<dyn Resource>> {
+    let (settings, logins) = network.lasting_apt_settings();
+    let mut resources: Vec<Box<dyn Resource>> = Vec::new();
+    if logins.is_empty() {
+        // Everybody may read that file, so that it is no place for a password.
+        let variables = network.lasting_environment(None).into_iter().map(|(key, value)| KeyValue {
+            path: "/etc/environment".to_owned(),
+            format: KeyFormat::Env,
+            key,
+            value,
+            repeat: false,
+            sensitive: false,
+            stage: Stage::Configure,
+        });
+        resources.extend(variables.map(|variable| Box::new(variable) as Box<dyn Resource>));
+    } else {
+        let path = "/etc/apt/auth.conf.d/95surefoot-proxy.conf";
+        resources.push(Box::new(File { meta: Meta::root(0o600), sensitive: true, ..File::new(path, logins) }));
+    }
+    resources.push(Box::new(File::new("/etc/apt/apt.conf.d/95surefoot-proxy", settings)));
+    resources
 }
 
 /// What an earlier run stored.
@@ -84,6 +118,7 @@ fn given(args: &NetworkArgs, set_file: &[String]) -> Result<Given> {
         no_proxy: args.no_proxy.clone(),
         ca: ca.transpose()?,
         mirrors: args.mirrors.as_deref().map(super::mirrors::load).transpose()?,
+        keep: args.keep_proxy,
     })
 }
 

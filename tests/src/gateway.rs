@@ -265,9 +265,10 @@ impl Gateway {
         host.sh(&format!("sed -i '/{NAME}/d' /etc/hosts; echo '{address} {NAME}' >>/etc/hosts; echo nameserver 10.77.0.254 >/etc/resolv.conf"))?;
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
         let rules = format!(
-            "add table inet wall\nflush table inet wall\ntable inet wall {{\n counter beyond {{}}\n chain out {{\n  type filter hook output \
-             priority 0;\n  oifname lo accept\n  meta l4proto ipv6-icmp accept\n  ip protocol igmp accept\n  ip daddr {address} tcp dport {{ {} }} accept\n  counter name beyond log \
-             prefix \"beyond\" reject\n }}\n}}\n",
+            "add table inet wall\nflush table inet wall\ntable inet wall {{\n counter beyond {{}}\n \
+             set tried {{ type ipv4_addr . inet_proto . inet_service; flags dynamic; size 64; }}\n chain out {{\n  type filter hook output \
+             priority 0;\n  oifname lo accept\n  meta l4proto ipv6-icmp accept\n  ip protocol igmp accept\n  ip daddr {address} tcp dport {{ {} }} accept\n  counter name beyond\n  \
+             update @tried {{ ip daddr . meta l4proto . th dport }}\n  reject\n }}\n}}\n",
             ports.join(", ")
         );
         let wall = Wall { namespace: host.netns().name };
@@ -286,14 +287,20 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// How many packets the host sent to anything that it may not reach.
+    /// Insists that nothing went past it.
     ///
     /// # Errors
-    /// When nft does not tell.
-    pub fn beyond(&self) -> Result<u64> {
-        let listed =
-            tool("ip", ["netns", "exec", &self.namespace, "nft", "list", "counter", "inet", "wall", "beyond"])?;
-        let number = listed.split("packets ").nth(1).and_then(|rest| rest.split_whitespace().next());
-        number.and_then(|number| number.parse().ok()).with_context(|| format!("no counter in {listed}"))
+    /// Where something did, with what was tried.
+    pub fn held(&self) -> Result<()> {
+        let listed = self.list("counter", "beyond")?;
+        let count = listed.split("packets ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let count: u64 =
+            count.and_then(|count| count.parse().ok()).with_context(|| format!("no counter in {listed}"))?;
+        ensure!(count == 0, "{count} packets went past the proxy, to {}", self.list("set", "tried")?);
+        Ok(())
+    }
+
+    fn list(&self, what: &str, name: &str) -> Result<String> {
+        tool("ip", ["netns", "exec", &self.namespace, "nft", "list", what, "inet", "wall", name])
     }
 }

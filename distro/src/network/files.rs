@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Network;
+use super::{Login, Network, Proxy};
 use crate::failure::io_fault;
 use crate::{Facts, Host};
 
@@ -110,6 +110,28 @@ impl Network {
     }
 }
 
+impl Network {
+    /// apt.conf(5) and apt_auth.conf(5) for good: the proxies, with what is reached without them; and their logins, which is empty where they
+    /// have none.
+    pub fn lasting_apt_settings(&self) -> (String, String) {
+        let (mut settings, mut logins) = ("// Managed by surefoot.\n".to_owned(), String::new());
+        for (scheme, proxy) in [("http", &self.http), ("https", &self.https)] {
+            let Some(proxy) = proxy else { continue };
+            let address = Proxy { login: None, ..proxy.clone() }.url();
+            settings.push_str(&format!("Acquire::{scheme}::Proxy \"{address}/\";\n"));
+            // apt knows single hosts here, and neither networks nor IPv6.
+            for host in self.exempt.entries.iter().filter(|entry| !entry.contains(['/', '*', ':'])) {
+                settings.push_str(&format!("Acquire::{scheme}::Proxy::{host} \"DIRECT\";\n"));
+            }
+            if let Some(Login { user, password }) = &proxy.login {
+                let login = format!("machine {address} login {user} password {password}\n");
+                logins.push_str(if logins.contains(&login) { "" } else { &login });
+            }
+        }
+        (settings, logins)
+    }
+}
+
 /// The certificates that this system trusts, where it has any.
 pub(crate) fn system_bundle() -> Option<String> {
     SYSTEM_BUNDLES
@@ -168,14 +190,18 @@ mod tests {
     use super::super::{Given, Setting};
     use super::*;
 
-    #[test]
-    fn apt_gets_the_login_in_a_file_that_it_reads_right() {
-        let given = Given {
+    fn with_password(password: &str) -> Given {
+        Given {
             proxy: Some("proxy.corp:3128".into()),
             user: Some("CORP\\jo".into()),
-            password: Some("p@ss:w/rd#?%\"; x".into()),
+            password: Some(password.to_owned()),
             ..Given::default()
-        };
+        }
+    }
+
+    #[test]
+    fn apt_gets_the_login_in_a_file_that_it_reads_right() {
+        let given = with_password("p@ss:w/rd#?%\"; x");
         let (setting, _) = Setting::settle(&given, None, false, &|_| None).unwrap();
         let mut network = Network::new(&setting, &[]).unwrap();
         network.bundle = true;
@@ -192,6 +218,42 @@ Acquire::https::Proxy \"http://CORP%5Cjo:p%40ss%3Aw%2Frd%23%3F%25%22%3B%20x@prox
 Acquire::https::CaInfo \"/run/surefoot/ca-bundle.pem\";
 ";
         assert_eq!(network.apt_settings(), expected);
+    }
+
+    #[test]
+    fn apt_keeps_the_proxy_where_everybody_reads_and_its_login_where_root_does() {
+        let given =
+            Given { no_proxy: Some("intra.test,10.0.0.0/8".into()), keep: Some(true), ..with_password("p@ss:w/rd#?%") };
+        let kept = |given: &Given| {
+            let (setting, _) = Setting::settle(given, None, false, &|_| None).unwrap();
+            assert!(setting.is_kept());
+            Network::new(&setting, &["box".into()]).unwrap().lasting_apt_settings()
+        };
+        let (settings, logins) = kept(&given);
+        assert_eq!(
+            settings,
+            "\
+// Managed by surefoot.
+Acquire::http::Proxy \"http://proxy.corp:3128/\";
+Acquire::http::Proxy::intra.test \"DIRECT\";
+Acquire::http::Proxy::localhost \"DIRECT\";
+Acquire::http::Proxy::127.0.0.1 \"DIRECT\";
+Acquire::http::Proxy::box \"DIRECT\";
+Acquire::https::Proxy \"http://proxy.corp:3128/\";
+Acquire::https::Proxy::intra.test \"DIRECT\";
+Acquire::https::Proxy::localhost \"DIRECT\";
+Acquire::https::Proxy::127.0.0.1 \"DIRECT\";
+Acquire::https::Proxy::box \"DIRECT\";
+"
+        );
+        assert_eq!(logins, "machine http://proxy.corp:3128 login CORP\\jo password p@ss:w/rd#?%\n");
+        assert_eq!(kept(&Given { user: None, password: None, ..given.clone() }).1, "");
+        for refused in
+            [Given { password: Some("a b".into()), ..given.clone() }, Given { keep: Some(true), ..Given::default() }]
+        {
+            let fault = Setting::settle(&refused, None, false, &|_| None).unwrap_err();
+            assert_eq!(fault.class, crate::Class::Usage);
+        }
     }
 
     #[test]

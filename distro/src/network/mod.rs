@@ -44,6 +44,9 @@ pub struct Setting {
     /// What stands for the repositories that a blueprint names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     mirrors: Vec<Mirror>,
+    /// Does the host itself get the proxies, for good?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keep: bool,
 }
 
 /// What the command line says.
@@ -61,6 +64,8 @@ pub struct Given {
     pub ca: Option<(String, Vec<u8>)>,
     /// What stands for the repositories that a blueprint names.
     pub mirrors: Option<Vec<Mirror>>,
+    /// Does the host itself get the proxies, for good?
+    pub keep: Option<bool>,
 }
 
 /// The variables of the environment that say something about the network.
@@ -108,9 +113,9 @@ impl Setting {
             _ => {
                 let environment = Self::of_environment(env, &mut notes)?;
                 let kept = stored.cloned().unwrap_or_default();
-                let (ca, mirrors) = (kept.ca.clone(), kept.mirrors.clone());
+                let (ca, mirrors, keep) = (kept.ca.clone(), kept.mirrors.clone(), kept.keep);
                 let base = if environment.is_direct() { kept } else { environment };
-                Self { ca, mirrors, ..base }
+                Self { ca, mirrors, keep, ..base }
             }
         };
         if let Some(no_proxy) = &given.no_proxy {
@@ -131,6 +136,8 @@ impl Setting {
         if let Some(mirrors) = &given.mirrors {
             setting.mirrors.clone_from(mirrors);
         }
+        setting.keep = given.keep.unwrap_or(setting.keep);
+        setting.check_keep(given)?;
         let exempt = Exempt::parse(&setting.no_proxy).map_err(|why| {
             let advice = "write names and addresses with commas between them, such as corp.example,10.1.2.3";
             Fault::new(Class::Usage, why).advice(advice)
@@ -172,6 +179,28 @@ impl Setting {
     /// The mirror that stands for `url`, and the URL that is asked there.
     pub fn mirror_of(&self, url: &str) -> Option<(&Mirror, String)> {
         mirror::mirror_of(&self.mirrors, url)
+    }
+
+    /// Does the host itself get the proxies, for good?
+    pub fn is_kept(&self) -> bool {
+        self.keep && !self.is_direct()
+    }
+
+    /// Can the proxies be kept by apt?
+    fn check_keep(&self, given: &Given) -> Result<(), Fault> {
+        if given.keep == Some(true) && self.is_direct() {
+            let fault = Fault::new(Class::Usage, "--keep-proxy is given, and no proxy");
+            return Err(fault.advice("name the proxy with --proxy"));
+        }
+        for url in [&self.http, &self.https].into_iter().flatten().filter(|_| self.keep) {
+            let login = parse("the stored proxy", url)?.login;
+            let odd = |text: &String| text.is_empty() || text.contains(char::is_whitespace);
+            if login.is_some_and(|login| odd(&login.user) || odd(&login.password)) {
+                let message = "apt keeps no login with white space in it, and no empty one (apt_auth.conf(5))";
+                return Err(Fault::new(Class::Usage, message).advice("leave --keep-proxy out: a run takes any login"));
+            }
+        }
+        Ok(())
     }
 
     fn is_direct(&self) -> bool {
