@@ -35,17 +35,41 @@ impl Ports {
     }
 }
 
+/// What is known of a host's firewall.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// That there is none.
+    #[default]
+    None,
+    /// Nothing, and why.
+    Nothing(String),
+    /// The one that rules.
+    Ruled(Firewall),
+}
+
 /// The firewall of this host: ufw or firewalld where one of them rules, else what the kernel was told, which only root may read.
 ///
 /// # Errors
 /// Where the kernel's rules cannot be asked for.
-pub fn active(host: &Host) -> anyhow::Result<Option<Firewall>> {
-    let managed = ufw(Path::new("/")).or_else(|| firewalld(Path::new("/")));
-    if managed.is_some() || !host.root || find_program("nft").is_none() {
-        return Ok(managed);
+pub fn active(host: &Host) -> anyhow::Result<Known> {
+    if let Some(managed) = ufw(Path::new("/")).or_else(|| firewalld(Path::new("/"))) {
+        return Ok(Known::Ruled(managed));
     }
-    let listed = Command::new("nft").args(["list", "ruleset"]).output(&host.runner)?;
-    Ok(if listed.ok() { nftables(&listed.stdout) } else { None })
+    let unknown = |why: &str| Ok(Known::Nothing(why.to_owned()));
+    match (find_program("nft").or_else(|| find_program("iptables")), host.root) {
+        // Who has neither has no rules.
+        (None, _) => return Ok(Known::None),
+        (Some(_), false) => return unknown("only root may read the kernel's rules"),
+        (Some(program), true) if !program.ends_with("nft") => {
+            return unknown("the kernel's rules are read by nft, which is not on this host");
+        }
+        (Some(_), true) => {}
+    }
+    let listed = Command::new("nft").args(["list", "ruleset"]).data().output(&host.runner)?;
+    if !listed.ok() {
+        return unknown(&format!("nft list ruleset: {}", listed.tail.last().map_or("no answer", String::as_str)));
+    }
+    Ok(nftables(&listed.stdout).map_or(Known::None, Known::Ruled))
 }
 
 fn read(root: &Path, path: &str) -> Option<String> {

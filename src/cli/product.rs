@@ -61,6 +61,20 @@ impl Product {
         on_clone: Option<super::OnClone>,
     ) -> Result<Self> {
         distro::os::supported(&host.facts)?;
+        Self::read(context, host, source, ask, on_clone)
+    }
+
+    /// The same, also where the host is not supported: for checks, which tell that among other things.
+    ///
+    /// # Errors
+    /// As [`Product::load`], but for that.
+    pub fn read(
+        context: &Context,
+        host: &Host,
+        source: &Source<'_>,
+        ask: Option<&dyn Ask>,
+        on_clone: Option<super::OnClone>,
+    ) -> Result<Self> {
         let (blueprint, args) = match source {
             Source::Given(args) => (Blueprint::load(name_of(args)?)?, *args),
             Source::Stored(args, product) => match &args.blueprint {
@@ -88,7 +102,9 @@ impl Product {
         let network = network::settle(context, host, &args.network, &args.set_file, &store, resume)?;
         let given = Given::new(&args.set, &args.set_file, args.answers.as_deref(), stored)?;
         let mut inputs = blueprint::resolve(&blueprint, given, &host.facts, ask)?;
-        if host.root && on_clone != Some(super::OnClone::Renew) {
+        // On a host that is not supported nothing of ours is found again.
+        let may_be_here = host.root && distro::os::supported(&host.facts).is_ok();
+        if may_be_here && on_clone != Some(super::OnClone::Renew) {
             recall(&blueprint, &mut inputs, &network, host)?;
         }
         for secret in inputs.secrets() {
@@ -96,7 +112,10 @@ impl Product {
         }
         let others = if host.root { session::others(&store)? } else { HashMap::new() };
         let key = store::key(host)?;
-        let renames = plan::renames(&blueprint::expand(&blueprint, &inputs, &network, &host.facts)?, &state);
+        let mut renames = Vec::new();
+        if !state.resources.is_empty() {
+            renames = plan::renames(&blueprint::expand(&blueprint, &inputs, &network, &host.facts)?, &state);
+        }
         for record in &renames {
             state.take(record).map_err(anyhow::Error::msg)?;
         }
@@ -111,14 +130,30 @@ impl Product {
         expand(&self.network, &self.blueprint, &self.inputs, facts)
     }
 
-    /// Looks at everything.
+    /// Looks at everything, and insists that no other product wants something of it to be different.
     ///
     /// # Errors
     /// Where a probe had no answer, or two products want different things.
     pub fn plan(&self, host: &Host) -> Result<Plan> {
-        let plan = plan::make(&|facts| self.expand(facts), host, &self.state, &self.key)?;
-        plan.refuse_conflicts(&self.others, &self.key)?;
+        let plan = self.look(host)?;
+        self.refuse_conflicts(&plan)?;
         Ok(plan)
+    }
+
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// Where a probe had no answer.
+    pub fn look(&self, host: &Host) -> Result<Plan> {
+        plan::make(&|facts| self.expand(facts), host, &self.state, &self.key)
+    }
+
+    /// Insists that no other product of this host wants something of the plan to be different.
+    ///
+    /// # Errors
+    /// Class `conflict`.
+    pub fn refuse_conflicts(&self, plan: &Plan) -> Result<()> {
+        plan.refuse_conflicts(&self.others, &self.key)
     }
 
     /// Checks that the host has what the plan still needs; `now` says that changes are made right away.
@@ -128,7 +163,12 @@ impl Product {
     pub fn checks(&self, host: &Host, plan: &Plan, now: bool) -> Result<Vec<Check>> {
         let resources = plan.entries.iter().map(|entry| (entry.resource.as_ref(), &entry.probe));
         let fresh = self.state.resources.is_empty();
-        preflight::for_plan(host, &self.blueprint.requires().into(), resources, Path::new(store::ROOT), now, fresh)
+        let requires = self.blueprint.requires().into();
+        let mut checks = preflight::for_plan(host, &requires, resources, Path::new(store::ROOT), now, fresh)?;
+        if let Err(error) = self.refuse_conflicts(plan) {
+            checks.extend(Fault::find(&error).map(preflight::conflict));
+        }
+        Ok(checks)
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Step {
 }
 
 /// All steps and resources, with their probes, in the order in which they are brought.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// Steps, in the order of the blueprint.
     pub steps: Vec<Step>,

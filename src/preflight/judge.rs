@@ -6,6 +6,7 @@ use distro::facts::Init;
 use distro::packages::Manager;
 use distro::{Class, Facts, Fault, os as distributions};
 use steps::kinds::units::Size;
+use steps::resources::packages::OtherSeries;
 
 use super::seen::{Seen, Space, Taken, WRITTEN};
 use super::{Check, Todo, clock, os, surroundings};
@@ -39,8 +40,9 @@ pub(super) fn judge(seen: &Seen, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
         self::port(port, &here, seen.root)
     }));
     checks.push(name(facts, seen.name_known));
-    checks.extend(surroundings::judge(&seen.surroundings, facts, todo, seen.root));
+    checks.extend(surroundings::judge(&seen.surroundings, facts, todo));
     checks.extend(package_manager(facts, todo));
+    checks.extend(todo.versions.iter().map(of_series));
     checks
 }
 
@@ -230,6 +232,21 @@ fn package_manager(facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
         Check::new("lock", Class::Locked, format!("{path} is held by {holder}"), "free").warning("it is waited for")
     }));
     checks
+}
+
+/// A package that is there in another version than it has to be.
+fn of_series(there: &OtherSeries) -> Check {
+    let OtherSeries { name, found, wanted, older } = there;
+    let (found, wanted) = (format!("{found} is installed"), format!("version {wanted}"));
+    let check = Check::new(&format!("package {name}"), Class::Package, found, wanted);
+    match older {
+        true => {
+            check.warning("it is upgraded, as the plan says: read its release notes, and have a backup of its data")
+        }
+        false => check.error(format!(
+            "packages are never downgraded: ask for its series, or remove it (`apt-get remove {name}`)"
+        )),
+    }
 }
 
 fn size(bytes: u64) -> String {

@@ -18,6 +18,7 @@ use anyhow::Result;
 use distro::{Class, Fault, Look};
 use serde::Serialize;
 use steps::Port;
+use steps::resources::packages::OtherSeries;
 
 pub use plan::for_plan;
 pub use show::{json, text};
@@ -58,6 +59,8 @@ pub struct Todo<'a> {
     pub unfinished: &'a [String],
     /// Locks of the package manager that are held: path, and who holds it.
     pub locks: &'a [(String, String)],
+    /// Packages that are there in another version than they have to be.
+    pub versions: &'a [OtherSeries],
 }
 
 /// How a check ended.
@@ -121,6 +124,12 @@ impl Check {
 pub fn checks(look: &Look<'_>, todo: &Todo<'_>) -> Result<Vec<Check>> {
     let seen = seen::measure(look, todo)?;
     Ok(judge::judge(&seen, &look.host.facts, todo))
+}
+
+/// That two products want different things, as one check among others.
+pub fn conflict(fault: &Fault) -> Check {
+    let check = Check::new("conflict", fault.class, fault.message.as_str(), "what no other product wants otherwise");
+    Check { evidence: fault.evidence.clone(), ..check }.error(fault.advice.as_str())
 }
 
 /// Turns the errors that the user wants to go on with into warnings: `port 80`, or `port` for all of them. Gives the names among

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use distro::packages::Manager;
 use distro::{Host, Look};
+use steps::resources::packages::OtherSeries;
 use steps::{Endpoint, Port, Probe, Resource};
 
 use super::endpoints::{self, Wanted};
@@ -36,7 +37,11 @@ pub fn for_plan<'r>(
     now: bool,
     fresh: bool,
 ) -> Result<Vec<Check>> {
-    let (mut ports, mut changes, mut packages): (Vec<Port>, bool, bool) = (Vec::new(), false, false);
+    let look = Look::new(host);
+    let manager = Manager::of(&host.facts);
+    // What a host is told that is not supported is not all that is wrong with it.
+    let mut changes = distro::os::supported(&host.facts).is_err();
+    let (mut ports, mut packages, mut versions): (Vec<Port>, bool, Vec<OtherSeries>) = (Vec::new(), false, Vec::new());
     let (mut named, mut units): (Vec<Endpoint>, Vec<String>) = (Vec::new(), Vec::new());
     for (resource, probe) in resources {
         named.extend(resource.endpoints());
@@ -48,7 +53,14 @@ pub fn for_plan<'r>(
         if fresh {
             units.extend(resource.units());
         }
-        packages |= resource.packages().is_some();
+        if let Some(set) = resource.packages() {
+            packages = true;
+            versions.extend(if manager.is_some() {
+                set.of_other_series(&look.packages(&set.names)?)
+            } else {
+                Vec::new()
+            });
+        }
         for port in resource.ports() {
             if !ports.contains(&port) {
                 ports.push(port);
@@ -57,9 +69,8 @@ pub fn for_plan<'r>(
     }
     units.sort();
     units.dedup();
-    let look = Look::new(host);
     let (mut unfinished, mut held) = (Vec::new(), Vec::new());
-    let packages_change = packages && Manager::of(&host.facts).is_some();
+    let packages_change = packages && manager.is_some();
     if packages_change {
         unfinished = look.unfinished_packages()?;
         // Only root may ask.
@@ -76,6 +87,7 @@ pub fn for_plan<'r>(
         state,
         unfinished: &unfinished,
         locks: &held,
+        versions: &versions,
     };
     let mut checks = checks(&look, &todo)?;
     if packages_change {

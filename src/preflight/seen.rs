@@ -173,6 +173,7 @@ mod tests {
             state,
             unfinished: &[],
             locks: &[],
+            versions: &[],
         };
         let folders = |todo: &Todo<'_>| -> Vec<String> {
             measure(&Look::new(&host), todo).unwrap().spaces.into_iter().map(|(folder, _)| folder).collect()

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use distro::firewall::{self, Firewall};
+use distro::firewall::{self, Firewall, Known};
 use distro::locale::{self, Locale};
 use distro::{Class, Facts, Look};
 use steps::Port;
@@ -23,7 +23,7 @@ pub(super) struct Surroundings {
     /// The umask that we were started with, in octal.
     pub umask: String,
     pub locale: Option<Locale>,
-    pub firewall: Option<Firewall>,
+    pub firewall: Known,
     /// Units of the plan that are there although this product was never begun: name, and what they do.
     pub existing: Vec<(String, String)>,
 }
@@ -50,12 +50,12 @@ pub(super) fn measure(look: &Look<'_>, todo: &Todo<'_>) -> Result<Surroundings> 
         versions,
         umask: umask.trim().to_owned(),
         locale: locale::set(Path::new("/")),
-        firewall: if outside { firewall::active(look.host)? } else { None },
+        firewall: if outside { firewall::active(look.host)? } else { Known::None },
         existing,
     })
 }
 
-pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>, root: bool) -> Vec<Check> {
+pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
     let mut checks: Vec<Check> = seen.versions.iter().filter_map(|(name, found)| version(name, found)).collect();
     checks.extend(avx(facts, todo));
     let umask = &seen.umask;
@@ -64,7 +64,7 @@ pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>, root: b
     checks.push(Check::new("umask", Class::Host, measured, "any"));
     checks.push(locale_check(seen.locale.as_ref()));
     checks.extend(selinux(facts));
-    checks.extend(firewall_check(seen.firewall.as_ref(), todo.ports, root));
+    checks.extend(firewall_check(&seen.firewall, todo.ports));
     checks.extend(seen.existing.iter().map(|(unit, state)| {
         Check::new(&format!("existing {unit}"), Class::Conflict, format!("was here before, {state}"), "none, or one to be changed")
             .warning(
@@ -129,7 +129,7 @@ fn selinux(facts: &Facts) -> Option<Check> {
 }
 
 /// Only where something is for other hosts, too.
-fn firewall_check(firewall: Option<&Firewall>, ports: &[Port], root: bool) -> Option<Check> {
+fn firewall_check(firewall: &Known, ports: &[Port]) -> Option<Check> {
     let mut wanted: Vec<u16> = ports.iter().filter(|port| port.outside).map(|port| port.number).collect();
     wanted.sort_unstable();
     wanted.dedup();
@@ -140,10 +140,13 @@ fn firewall_check(firewall: Option<&Firewall>, ports: &[Port], root: bool) -> Op
     let check = |measured: String| {
         Check::new("firewall", Class::Port, measured, format!("lets others reach port {}", list(&wanted)))
     };
-    let Some(Firewall { name, open, remedy }) = firewall else {
-        return Some(check(
-            if root { "none is active" } else { "none is seen; only root sees rules of the kernel" }.into(),
-        ));
+    let Firewall { name, open, remedy } = match firewall {
+        Known::None => return Some(check("none is active".into())),
+        Known::Nothing(why) => {
+            let advice = "look as root whether these ports are open: `iptables -S`, `nft list ruleset`";
+            return Some(check(format!("not known: {why}")).warning(advice));
+        }
+        Known::Ruled(firewall) => firewall,
     };
     let Some(open) = open else {
         let advice = "only root can read its rules: look there whether these ports are open";
@@ -199,11 +202,11 @@ mod tests {
         let seen = Surroundings {
             umask: "0077".into(),
             locale: locale("de_DE.UTF-8", false),
-            firewall: Some(Firewall { name: "ufw", open, remedy: "ufw allow PORT/tcp" }),
+            firewall: Known::Ruled(Firewall { name: "ufw", open, remedy: "ufw allow PORT/tcp" }),
             existing: vec![("redis-server.service".into(), "active/running".into())],
             ..Surroundings::default()
         };
-        let checks = judge(&seen, &facts, &todo(&requires, &ports), true);
+        let checks = judge(&seen, &facts, &todo(&requires, &ports));
         assert_eq!(
             bad(&checks),
             [
@@ -221,20 +224,21 @@ mod tests {
         let other = Surroundings { locale: locale("de_AT.ISO-8859-1", true), ..Surroundings::default() };
         let bare = Facts { selinux: Some("permissive".into()), avx: false, arch: "aarch64".into(), ..debian() };
         assert_eq!(
-            bad(&judge(&other, &bare, &todo(&requires, &ports[2..]), true)),
+            bad(&judge(&other, &bare, &todo(&requires, &ports[2..]))),
             ["locale: Warning host, de_AT.ISO-8859-1, set in /etc/default/locale, is not in UTF-8"]
         );
-        assert!(judge(&other, &bare, &todo(&requires, &ports[2..]), true).iter().all(|check| check.name != "firewall"));
+        assert!(judge(&other, &bare, &todo(&requires, &ports[2..])).iter().all(|check| check.name != "firewall"));
     }
 
     #[test]
     fn a_firewall_that_cannot_be_read() {
         let ports = [port(443, true)];
-        let ufw = |open| Firewall { name: "ufw", open, remedy: "" };
-        let check = |firewall: Option<Firewall>, root| firewall_check(firewall.as_ref(), &ports, root).unwrap();
-        assert_eq!(check(Some(ufw(None)), false).level, Level::Warning);
-        assert_eq!(check(Some(ufw(Some(Ports::All))), true).level, Level::Ok);
-        assert_eq!(check(None, true).measured, "none is active");
-        assert_eq!(check(None, false).level, Level::Ok);
+        let ufw = |open| Known::Ruled(Firewall { name: "ufw", open, remedy: "" });
+        let check = |firewall: Known| firewall_check(&firewall, &ports).unwrap();
+        assert_eq!(check(ufw(None)).level, Level::Warning);
+        assert_eq!(check(ufw(Some(Ports::All))).level, Level::Ok);
+        assert_eq!((check(Known::None).measured, check(Known::None).level), ("none is active".into(), Level::Ok));
+        let unknown = check(Known::Nothing("only root may".into()));
+        assert_eq!((unknown.measured.as_str(), unknown.level), ("not known: only root may", Level::Warning));
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use distro::listeners::Listener;
 use steps::Port;
+use steps::resources::packages::OtherSeries;
 
 use super::*;
 use crate::preflight::surroundings::Surroundings;
@@ -49,7 +50,18 @@ fn fit() -> Seen {
 
 pub(in crate::preflight) fn todo<'a>(requires: &'a Requires, ports: &'a [Port]) -> Todo<'a> {
     let state = Path::new("/var/lib/surefoot/demo");
-    Todo { requires, ports, units: &[], changes: true, packages: true, now: true, state, unfinished: &[], locks: &[] }
+    Todo {
+        requires,
+        ports,
+        units: &[],
+        changes: true,
+        packages: true,
+        now: true,
+        state,
+        unfinished: &[],
+        locks: &[],
+        versions: &[],
+    }
 }
 
 fn nginx() -> Port {
@@ -263,6 +275,20 @@ fn what_is_mended_or_waited_for_is_a_warning() {
             "dpkg: Warning package, interrupted: redis-server: half-configured",
             "lock: Warning locked, /var/lib/dpkg/lock is held by 'unattended-upgr' (pid 99)",
         ]
+    );
+}
+
+#[test]
+fn packages_of_another_series_are_upgraded_and_never_downgraded() {
+    let none = Requires::default();
+    let there = |name: &str, found: &str, older| {
+        let wanted = "3.9".to_owned();
+        OtherSeries { name: name.into(), found: found.into(), wanted, older }
+    };
+    let versions = [there("st2", "3.7.0-1", true), there("st2web", "4.0-1", false)];
+    assert_eq!(
+        bad(&judge(&fit(), &debian(), &Todo { versions: &versions, ..todo(&none, &[]) })),
+        ["package st2: Warning package, 3.7.0-1 is installed", "package st2web: Error package, 4.0-1 is installed",]
     );
 }
 

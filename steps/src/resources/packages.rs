@@ -22,6 +22,19 @@ pub struct Packages {
     pub version: Option<String>,
 }
 
+/// A package that is there in another version than it has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherSeries {
+    /// Its name.
+    pub name: String,
+    /// The version that is there.
+    pub found: String,
+    /// The version or series that it has to be of.
+    pub wanted: String,
+    /// Is what is there older?
+    pub older: bool,
+}
+
 impl Packages {
     /// Packages of any version.
     pub fn new(names: Vec<String>, services: Vec<String>) -> Self {
@@ -39,6 +52,18 @@ impl Packages {
         let upstream = version.split_once(':').map_or(version, |(_, upstream)| upstream);
         let rest = upstream.strip_prefix(wanted.as_str()).or(version.strip_prefix(wanted.as_str()));
         rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+    }
+
+    /// Those of them that are there in another version than they have to be.
+    pub fn of_other_series(&self, known: &Known) -> Vec<OtherSeries> {
+        let Some(wanted) = &self.version else { return Vec::new() };
+        let other = self.missing(known).filter_map(|name| {
+            let found = known.get(name).filter(|package| package.is_installed())?.version.clone();
+            let upstream = found.split_once(':').filter(|_| !wanted.contains(':')).map_or(&*found, |(_, rest)| rest);
+            let older = numbers(upstream) < numbers(wanted);
+            Some(OtherSeries { name: name.clone(), wanted: wanted.clone(), older, found })
+        });
+        other.collect()
     }
 
     /// What is to be done for the package `name`, which is [`Packages::missing`].
@@ -92,6 +117,11 @@ impl Resource for Packages {
     fn packages(&self) -> Option<&Packages> {
         Some(self)
     }
+}
+
+/// The numbers of a version, to be compared.
+fn numbers(version: &str) -> Vec<u64> {
+    version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }
 
 /// Name of the claim of a package.
@@ -378,6 +408,22 @@ mod tests {
 
     fn owned(names: &[&str]) -> Vec<String> {
         names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_there_of_another_series_is_older_or_newer() {
+        let known = known(&[("a", State::Installed), ("b", State::Configuration)]);
+        let others = |wanted: Option<&str>| {
+            let version = wanted.map(str::to_owned);
+            Packages { version, ..Packages::new(owned(&["a", "b", "c"]), Vec::new()) }.of_other_series(&known)
+        };
+        let told = |wanted: &str| -> Vec<(String, bool)> {
+            others(Some(wanted)).into_iter().map(|one| (format!("{} {}", one.name, one.found), one.older)).collect()
+        };
+        assert_eq!(told("1.2"), [("a 1".to_owned(), true)]);
+        assert_eq!(told("0.9"), [("a 1".to_owned(), false)]);
+        assert!(told("1").is_empty() && others(None).is_empty());
+        assert!(numbers("3.7.0-1") < numbers("3.9") && numbers("3.10") > numbers("3.9"));
     }
 
     #[test]
