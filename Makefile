@@ -57,7 +57,7 @@ test: check unit hosts ## everything
 check: ## form, lints, licences and sources of what is built in
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-deny
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --debug --locked cargo-deny
 	$(CARGO) deny check bans licenses sources
 
 unit: ## what needs no host
