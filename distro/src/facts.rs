@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::os::{self, Os};
+use crate::{layout, nginx};
 
 /// Families of distributions that do things the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -101,6 +102,9 @@ pub struct Facts {
     pub ipv6: bool,
     /// Does the processor say that it has AVX, which some servers are compiled for? Only x86_64 has it.
     pub avx: bool,
+    /// What nginx.conf says, where it is there: whose package it is decides where it reads sites from.
+    #[serde(skip)]
+    pub nginx: Option<nginx::Config>,
 }
 
 impl Facts {
@@ -141,6 +145,7 @@ impl Facts {
             // Lists addresses, so it is empty where IPv6 is switched off and missing where the kernel has none.
             ipv6: !read(root, "proc/net/if_inet6").is_empty(),
             avx: machine::has_avx(root),
+            nginx: nginx(root),
             kernel: release,
         };
         Ok(facts.with_os(os))
@@ -162,6 +167,12 @@ impl Facts {
             ..self
         }
     }
+}
+
+/// What nginx.conf says below `root`; none where it cannot be read, or says nothing.
+fn nginx(root: &Path) -> Option<nginx::Config> {
+    let text = read(root, layout::NGINX_CONF.trim_start_matches('/'));
+    (!text.is_empty()).then(|| nginx::Config::read(&text))
 }
 
 /// The text of a small file below `root` without white space around it; empty where it cannot be read.

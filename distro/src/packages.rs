@@ -432,11 +432,17 @@ impl Manager {
         }
     }
 
-    /// Was the file `path`, which the package `name` brought, changed or removed since?
+    /// Is the configuration file `path` one that a package brought, and as it brought it?
     ///
     /// # Errors
     /// Class `package`, where that cannot be told.
-    pub fn is_changed(self, host: &Host, name: &str, path: &str) -> Result<bool> {
+    pub fn is_as_packaged(self, host: &Host, path: &str) -> Result<bool> {
+        let ask = match self {
+            Manager::Apt => Command::new("dpkg-query").args(["--search", path]),
+            Manager::Dnf => Command::new("rpm").args(["--query", "--queryformat", "%{NAME}: ", "--file", path]),
+        };
+        let output = ask.data().output(&host.runner)?;
+        let Some((name, _)) = output.stdout.split_once(": ").filter(|_| output.ok()) else { return Ok(false) };
         let output = Command::new(self.installer()).args(["--verify", name]).output(&host.runner)?;
         // Exits with 1 where it found a difference.
         if !matches!(output.ran.exit, Some(0 | 1)) {
@@ -446,7 +452,7 @@ impl Manager {
                 .advice(format!("see what `{} --verify {name}` says", self.installer()))
                 .into());
         }
-        Ok(tells_change(&output.stdout, path))
+        Ok(!tells_change(&output.stdout, path))
     }
 }
 

@@ -104,6 +104,7 @@ pub fn facts(name: &str) -> Facts {
         cpus: 4,
         ipv6: true,
         avx: true,
+        nginx: None,
     }
 }
 

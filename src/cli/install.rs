@@ -96,7 +96,8 @@ pub fn run(context: &Context, args: &InstallArgs) -> Result<i32> {
             let taken = taken.insert(Taken::default());
             uninstall::take_back(&mut session, &orphaned, false, &mut product.others, taken)?;
             // Services that stay take up what is left of their configuration, and nothing that stays may have gone with the rest.
-            let left = plan::make(&expand, &host, &session.state, &session.key)?;
+            let left =
+                plan::make(&expand, &host, &distro::Facts::gather(Path::new("/"))?, &session.state, &session.key)?;
             let mut install = Install::new(&mut session, &expand);
             let done = install.run(left);
             tally.changed += install.tally.changed;

@@ -145,7 +145,7 @@ impl Product {
     /// # Errors
     /// Where a probe had no answer.
     pub fn look(&self, host: &Host) -> Result<Plan> {
-        plan::make(&|facts| self.expand(facts), host, &self.state, &self.key)
+        plan::make(&|facts| self.expand(facts), host, &host.facts, &self.state, &self.key)
     }
 
     /// Insists that no other product of this host wants something of the plan to be different.

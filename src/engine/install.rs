@@ -323,7 +323,8 @@ impl<'s, 'a> Install<'s, 'a> {
     /// # Errors
     /// Class `verify`, where one is not.
     fn verify(&mut self) -> Result<()> {
-        let plan = plan::make(self.expand, self.session.host, &self.session.state, &self.session.key)?;
+        let facts = distro::Facts::gather(std::path::Path::new("/"))?;
+        let plan = plan::make(self.expand, self.session.host, &facts, &self.session.state, &self.session.key)?;
         let mut wrong = Vec::new();
         for entry in &plan.entries {
             match &entry.probe {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use distro::packages::Manager;
-use distro::{Class, Fault, Host, Look};
+use distro::{Class, Facts, Fault, Host, Look};
 use steps::resources::index::Index;
 use steps::{Cx, Probe, Resource, Stage, resource::id_of};
 
@@ -56,13 +56,13 @@ pub struct Plan {
 pub type Wanted = (String, String, Box<dyn Resource>);
 
 /// Says what the blueprint asks for on a host with these facts.
-pub type Expand<'a> = dyn Fn(&distro::Facts) -> Result<Vec<ExpandedStep>> + 'a;
+pub type Expand<'a> = dyn Fn(&Facts) -> Result<Vec<ExpandedStep>> + 'a;
 
 /// What is asked of the blueprint, in the order in which it is brought; nothing is probed yet.
 ///
 /// # Errors
 /// Class `blueprint` or `unsupported`; two resources of the same identity.
-pub fn expand(expand: &Expand<'_>, facts: &distro::Facts) -> Result<(Vec<Step>, Vec<Wanted>)> {
+pub fn expand(expand: &Expand<'_>, facts: &Facts) -> Result<(Vec<Step>, Vec<Wanted>)> {
     let mut steps = Vec::new();
     let mut resources: Vec<Wanted> = Vec::new();
     for step in expand(facts)? {
@@ -97,8 +97,8 @@ fn index(manager: Manager, resources: &[Wanted]) -> Option<Index> {
 ///
 /// # Errors
 /// As [`expand`], and where a probe had no answer that it should have had.
-pub fn make(blueprint: &Expand<'_>, host: &Host, state: &State, key: &[u8]) -> Result<Plan> {
-    let (steps, resources) = expand(blueprint, &host.facts)?;
+pub fn make(blueprint: &Expand<'_>, host: &Host, facts: &Facts, state: &State, key: &[u8]) -> Result<Plan> {
+    let (steps, resources) = expand(blueprint, facts)?;
     let look = Look::new(host);
     prefetch(&look, resources.iter().map(|(_, _, resource)| resource.as_ref()))?;
     let mut entries = Vec::new();

@@ -8,8 +8,8 @@ use distro::files::Meta;
 use serde::{Deserialize, Serialize};
 
 use crate::resources::{
-    acme_certificate, ca, command, directory, fetched_keyring, group, index, mongodb_user, paths, postgresql, rabbitmq,
-    service, setting, symlink, top_block, user,
+    acme_certificate, ca, command, directory, fetched_keyring, group, index, mongodb_user, packaged_server, paths,
+    postgresql, rabbitmq, service, setting, symlink, top_block, user,
 };
 
 /// One way to take a change back. Each tolerates that the thing is gone already.
@@ -100,6 +100,13 @@ pub enum Undo {
         path: String,
         /// Tells the lines from other blocks of the file.
         name: String,
+    },
+    /// Lines of a file were made comments: take the mark off that they begin with.
+    RestoreLines {
+        /// Absolute path of the file.
+        path: String,
+        /// What they begin with.
+        mark: String,
     },
     /// A database was made in a cluster of PostgreSQL: drop it.
     RemoveDatabase {
@@ -296,6 +303,7 @@ pub fn undo(cx: &UndoCx<'_>, undo: &Undo) -> Result<Undone> {
             setting::undo_restore(cx, path, spot, original.as_deref(), *made_section)
         }
         Undo::RemoveBlock { path, name } => top_block::undo_remove(cx, path, name),
+        Undo::RestoreLines { path, mark } => packaged_server::undo_restore(cx, path, mark),
         Undo::RemoveDatabase { version, cluster, name } => {
             postgresql::undo_drop(cx, version, cluster, "database", name)
         }

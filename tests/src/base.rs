@@ -11,6 +11,8 @@ use std::{
 
 /// Part of a base's folder name. A base made by another recipe is never used: raise this when the recipe changes.
 const RECIPE: u32 = 2;
+/// The same of the stand-in for Enterprise Linux, and of its packages.
+const STAND_IN_RECIPE: u32 = 3;
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,ca-certificates,iproute2,procps,strace";
 /// Timers that would take apt's locks at a moment of their own choosing.
 const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
@@ -20,18 +22,18 @@ const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
 /// # Errors
 /// When debootstrap fails; nothing half-made is left under a base's name.
 pub fn layers(suite: Suite) -> Result<Vec<PathBuf>> {
-    let debian = made(suite.debian(), |dir| debootstrap(suite.debian(), dir))?;
+    let debian = || made(suite.debian(), RECIPE, |dir| debootstrap(suite.debian(), dir));
     Ok(match suite {
-        Suite::Ubuntu => vec![made("ubuntu", dress_as_ubuntu)?, debian],
-        Suite::El9 => vec![made("el9", |dir| stand_in(&debian, dir))?],
-        _ => vec![debian],
+        Suite::Ubuntu => vec![made("ubuntu", RECIPE, dress_as_ubuntu)?, debian()?],
+        Suite::El9 => vec![stand_in()?.join(ROOT)],
+        _ => vec![debian()?],
     })
 }
 
 /// A folder that exists only when `make` succeeded on it.
-fn made(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+fn made(name: &str, recipe: u32, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let bases = place::dir("bases")?;
-    let ready = bases.join(format!("{name}-{RECIPE}"));
+    let ready = bases.join(format!("{name}-{recipe}"));
     if ready.exists() {
         return Ok(ready);
     }
@@ -97,7 +99,7 @@ fn sources(suite: &str) -> String {
 }
 
 /// What the stand-in for Enterprise Linux has from Debian: its package manager, and libraries of the programs that its packages bring.
-const STAND_IN: [&str; 10] = [
+const STAND_IN: [&str; 21] = [
     "dnf",
     "rpm",
     "curl",
@@ -108,40 +110,95 @@ const STAND_IN: [&str; 10] = [
     "lua-cjson",
     "lua-bitop",
     "libhiredis0.14",
+    "libpcre2-8-0",
+    "libgssapi-krb5-2",
+    "libicu72",
+    "libldap-2.5-0",
+    "libpq5",
+    "libreadline8",
+    "libxml2",
+    "libxslt1.1",
+    "libstdc++6",
+    "libtinfo6",
+    "tzdata",
 ];
 /// Debian packages whose programs are packed once more, as RPM.
-const REPACKED: [&str; 2] = ["redis-server", "redis-tools"];
-/// Where their files are.
-const PROGRAMS: &str = "usr/lib/lab";
+const REPACKED: [&str; 24] = [
+    "redis-server",
+    "redis-tools",
+    "nginx",
+    "nginx-common",
+    "postgresql-15",
+    "postgresql-client-15",
+    "rabbitmq-server",
+    "erlang-asn1",
+    "erlang-base",
+    "erlang-crypto",
+    "erlang-eldap",
+    "erlang-ftp",
+    "erlang-inets",
+    "erlang-mnesia",
+    "erlang-os-mon",
+    "erlang-parsetools",
+    "erlang-public-key",
+    "erlang-runtime-tools",
+    "erlang-snmp",
+    "erlang-ssl",
+    "erlang-syntax-tools",
+    "erlang-tftp",
+    "erlang-tools",
+    "erlang-xmerl",
+];
+/// What they become: a name and its spec file.
+const SPECS: [(&str, &str); 4] = [
+    ("redis", include_str!("../data/el9/redis.spec")),
+    ("nginx", include_str!("../data/el9/nginx.spec")),
+    ("postgresql", include_str!("../data/el9/postgresql.spec")),
+    ("rabbitmq-server", include_str!("../data/el9/rabbitmq-server.spec")),
+];
+/// Folders of what is made: the root of hosts, and the packages, not signed yet, in a folder for each spec file.
+const ROOT: &str = "root";
+const RPMS: &str = "packages";
 
-/// The files of the programs that RPM packages are made of.
+/// The folder of the packages of the spec file `name`.
 ///
 /// # Errors
 /// As [`layers`].
-pub fn programs() -> Result<PathBuf> {
-    Ok(layers(Suite::El9)?[0].join(PROGRAMS))
+pub(crate) fn packages(name: &str) -> Result<PathBuf> {
+    Ok(stand_in()?.join(RPMS).join(name))
+}
+
+/// The stand-in for Enterprise Linux: a root, and packages for it.
+fn stand_in() -> Result<PathBuf> {
+    let debian = || made(Suite::El9.debian(), RECIPE, |dir| debootstrap(Suite::El9.debian(), dir));
+    made("el9", STAND_IN_RECIPE, |dir| make_stand_in(&debian()?, dir))
 }
 
 /// A copy of a Debian 12 root with dnf and rpm in it that calls itself Rocky Linux 9.
-fn stand_in(debian: &Path, dir: &Path) -> Result<()> {
+fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
     mirror::ensure()?;
-    eprintln!("making the el9 base: about a minute, once");
-    tool::tool("cp", ["-a".as_ref(), debian.join(".").as_os_str(), dir.as_os_str()])?;
+    eprintln!("making the el9 base: two minutes, once");
+    let dir = &whole.join(ROOT);
+    tool::tool("cp", ["-a".as_ref(), debian.as_os_str(), dir.as_os_str()])?;
     let inside = |words: &[&str]| {
         let mut command = Command::new("chroot");
         tool::output(command.arg(dir).args(words).env("DEBIAN_FRONTEND", "noninteractive"))
     };
     inside(&["apt-get", "update", "-q"])?;
     inside(&[&["apt-get", "install", "-y", "-q", "--no-install-recommends"][..], &STAND_IN].concat())?;
-    let programs = dir.join(PROGRAMS);
-    fs::create_dir_all(&programs)?;
     inside(&[&["sh", "-c", r#"cd /tmp && apt-get download -q "$@""#, "sh"][..], &REPACKED].concat())?;
+    let programs = tempfile::tempdir_in(whole)?;
     for entry in fs::read_dir(dir.join("tmp"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "deb") {
-            tool::tool("dpkg-deb", ["-x".as_ref(), path.as_os_str(), programs.as_os_str()])?;
+            tool::tool("dpkg-deb", ["-x".as_ref(), path.as_os_str(), programs.path().as_os_str()])?;
             fs::remove_file(path)?;
         }
+    }
+    for (name, spec) in SPECS {
+        let folder = whole.join(RPMS).join(name);
+        fs::create_dir_all(&folder)?;
+        rpm::build(spec, programs.path(), &folder)?;
     }
     let folders = ["etc/rpm", "etc/yum.repos.d", "etc/pki/rpm-gpg", "var/cache/dnf", "usr/lib/systemd/system-preset"];
     for folder in folders {
@@ -156,7 +213,7 @@ fn stand_in(debian: &Path, dir: &Path) -> Result<()> {
     ] {
         fs::write(dir.join(path), content)?;
     }
-    for package in rpm::build(include_str!("../data/el9/base.spec"), &programs, &dir.join("tmp"))? {
+    for package in rpm::build(include_str!("../data/el9/base.spec"), programs.path(), &dir.join("tmp"))? {
         let name = package.file_name().context("a package has no name")?.to_string_lossy().into_owned();
         // Debian's rpm wants to be asked twice.
         inside(&["rpm", "-i", "--force-debian", &format!("/tmp/{name}")])?;

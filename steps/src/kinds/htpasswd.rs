@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use distro::facts::Family;
 use distro::files::Meta;
+use distro::layout::web_group;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -71,12 +71,7 @@ impl Kind for Settings {
     fn expand(mut self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         self.check(cx)?;
         let path = self.path(cx);
-        let servers = match cx.facts().family {
-            Family::Debian => "www-data",
-            Family::Suse => "www",
-            _ => "nginx",
-        };
-        let group = self.group.map_or_else(|| servers.to_owned(), |group| group.0);
+        let group = self.group.map_or_else(|| web_group(cx.facts()), |group| group.0);
         let mut resources: Vec<Box<dyn Resource>> = Vec::new();
         if self.path.is_none() {
             resources.push(Box::new(Directory::new(FOLDER)));

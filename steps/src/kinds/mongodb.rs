@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
-use distro::facts::Family;
 use distro::files::Meta;
+use distro::layout::Mongodb;
 use distro::{Class, Fault};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,7 +24,6 @@ use crate::{KeyFormat, Resource, Stage};
 const UNIT: &str = "mongod.service";
 const SERVER: &str = "mongodb-org-server";
 const CONFIG: &str = "/etc/mongod.conf";
-const DATA: &str = "/var/lib/mongodb";
 const LOG: &str = "/var/log/mongodb/mongod.log";
 /// Folder for a file for each user, with the URL that it logs in with.
 const LOGINS: &str = "/etc/mongodb";
@@ -118,9 +117,7 @@ impl Kind for Settings {
             let logins = users.into_iter().skip(1).map(|user| user.account).collect();
             return external(cx, &self.external, |addr| Ready::Mongodb { addr, logins });
         }
-        if cx.facts().family != Family::Debian {
-            return Err(unsupported(Self::NAME, cx));
-        }
+        let layout = Mongodb::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         self.check_version(cx)?;
         if self.port == 0 {
             return Err(refused(cx, "there is no port 0", "leave 'port' out for 27017"));
@@ -137,7 +134,7 @@ impl Kind for Settings {
         names.extend(self.tools.then(|| "mongodb-database-tools".to_owned()));
         let mut resources: Vec<Box<dyn Resource>> = vec![
             Box::new(Packages::new(names, vec![UNIT.to_owned()])),
-            Box::new(DataFolder { path: DATA.to_owned(), package: SERVER.to_owned() }),
+            Box::new(DataFolder { path: layout.data.to_owned(), package: SERVER.to_owned() }),
         ];
         for (key, value) in self.keys(cx, &bind) {
             resources.push(Box::new(KeyValue {

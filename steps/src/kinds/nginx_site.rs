@@ -5,7 +5,7 @@ mod text;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use distro::facts::Family;
+use distro::layout::{Nginx, Sites};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -20,7 +20,8 @@ use crate::resources::beside::Beside;
 use crate::resources::checked::Checked;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
-use crate::resources::packaged_link::PackagedLink;
+use crate::resources::packaged_default::PackagedDefault;
+use crate::resources::packaged_server::PackagedServer;
 use crate::resources::packages::Packages;
 use crate::resources::service::{Ready, Service};
 use crate::resources::site_login::SiteLogin;
@@ -90,43 +91,11 @@ struct Down {
     body: String,
 }
 
-/// Where a distribution has what.
-struct Layout {
-    package: &'static str,
-    unit: &'static str,
-    main: &'static str,
-    available: &'static str,
-    enabled: &'static str,
-    /// Where it reads sites from besides.
-    also: &'static str,
-    /// Package that has the default site.
-    default_of: &'static str,
-    roots: &'static str,
-    log: &'static str,
-}
-
-fn layout(cx: &dyn Context) -> Result<Layout> {
-    match cx.facts().family {
-        Family::Debian => Ok(Layout {
-            package: "nginx",
-            unit: "nginx.service",
-            main: "/etc/nginx/nginx.conf",
-            available: "/etc/nginx/sites-available",
-            enabled: "/etc/nginx/sites-enabled",
-            also: "/etc/nginx/conf.d",
-            default_of: "nginx-common",
-            roots: "/var/www",
-            log: "/var/log/nginx/error.log",
-        }),
-        _ => Err(unsupported(Settings::NAME, cx)),
-    }
-}
-
 impl Kind for Settings {
     const NAME: &'static str = "nginx_site";
 
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
-        let layout = layout(cx)?;
+        let layout = Nginx::of(cx.facts())?.ok_or_else(|| unsupported(Self::NAME, cx))?;
         let name = format!("{}-{}", cx.product(), cx.step());
         let tls = self.tls(cx)?;
         let port = self.port(cx, tls.as_ref())?;
@@ -140,48 +109,30 @@ impl Kind for Settings {
             users: users.as_ref(),
             source: &source,
             locations: &locations,
+            ipv6: cx.facts().ipv6,
+            http2_directive: layout.http2_directive,
         };
-        let content = site.text(cx.facts());
+        let content = site.text();
         let index = self.index.as_deref().map(|index| cx.render(index, Format::Text)).transpose()?;
-
-        let check: Vec<String> = ["nginx", "-t", "-q"].map(str::to_owned).to_vec();
-        let checked = |inner: Box<dyn Resource>, path: &str| Checked {
-            inner,
-            path: path.to_owned(),
-            check: check.clone(),
-            unit: layout.unit.to_owned(),
-        };
-        let available = format!("{}/{name}.conf", layout.available);
-        // Read after everybody else's: the first site of a port is the one that answers where no name fits, and stays it.
-        let enabled = format!("{}/zz-{name}.conf", layout.enabled);
-        let default = format!("{}/default", layout.enabled);
+        let ports: Vec<u16> = [port].into_iter().chain(tls.as_ref().map(|tls| tls.http_port)).collect();
 
         let mut resources: Vec<Box<dyn Resource>> =
             vec![Box::new(Packages::new(vec![layout.package.to_owned()], vec![layout.unit.to_owned()]))];
         if let Source::Folder(root) = &source
             && self.root.is_none()
         {
+            if !layout.has_roots() {
+                resources.push(Box::new(Directory::new(layout.roots)));
+            }
             resources.push(Box::new(Directory::new(root.clone())));
         }
         if let (Source::Folder(root), Some(index)) = (&source, index) {
             resources.push(Box::new(File::new(format!("{root}/index.html"), index)));
         }
-        resources.push(Box::new(PackagedLink {
-            path: default.clone(),
-            target: format!("{}/default", layout.available),
-            owner: layout.default_of.to_owned(),
-        }));
-        let link = Symlink { path: enabled.clone(), target: available.clone(), stage: Stage::Configure };
-        let ports: Vec<u16> = [port].into_iter().chain(tls.as_ref().map(|tls| tls.http_port)).collect();
-        resources.push(Box::new(Beside {
-            inner: Box::new(checked(Box::new(File::new(available.clone(), content)), &available)),
-            names: self.names.clone(),
-            ports: ports.clone(),
-            files: [layout.main, layout.also, layout.enabled].map(Into::into).to_vec(),
-            own: [&enabled, &default].map(Into::into).to_vec(),
-        }));
-        resources.push(Box::new(checked(Box::new(link), &enabled)));
-        let mut config = [layout.main, &available, &enabled, &default].map(Into::into).to_vec();
+        let files = self.files(&layout, &name, content, &ports);
+        let mut config = vec![layout.main.into()];
+        config.extend(files.iter().filter(|file| file.key() != layout.main).map(|file| file.key().into()));
+        resources.extend(files);
         config.extend(tls.iter().flat_map(|tls| [&tls.files.certificate, &tls.files.key]).map(Into::into));
         // Renewed without us, it is taken up without us, which the site's answers show.
         let renewed = tls.iter().filter(|tls| tls.files.webroot.is_some() && self.host().is_some());
@@ -194,7 +145,7 @@ impl Kind for Settings {
             ready: Some(self.ready(port, tls.as_ref(), users.is_some())),
             ports,
             outside: true,
-            check,
+            check: check(),
             logs: vec![layout.log.into()],
             independent: true,
             ..Service::new(layout.unit)
@@ -206,7 +157,55 @@ impl Kind for Settings {
     }
 }
 
+/// What refuses bad configuration.
+fn check() -> Vec<String> {
+    ["nginx", "-t", "-q"].map(str::to_owned).to_vec()
+}
+
 impl Settings {
+    /// The file of the site where nginx reads it, and the site that its package brings out of the way.
+    fn files(&self, layout: &Nginx, name: &str, content: String, ports: &[u16]) -> Vec<Box<dyn Resource>> {
+        let checked = |inner: Box<dyn Resource>| Checked {
+            path: inner.key(),
+            inner,
+            check: check(),
+            unit: layout.unit.to_owned(),
+        };
+        let default = |path: &str, file: &str| PackagedDefault {
+            path: path.to_owned(),
+            file: file.to_owned(),
+            package: layout.package.to_owned(),
+        };
+        let beside = |file: String, own: [&str; 2]| Beside {
+            inner: Box::new(checked(Box::new(File::new(file, content)))),
+            names: self.names.clone(),
+            ports: ports.to_vec(),
+            files: layout.read.map(Into::into).to_vec(),
+            own: own.map(Into::into).to_vec(),
+        };
+        // Read after everybody else's: the first site of a port is the one that answers where no name fits, and stays it.
+        match layout.sites {
+            Sites::Linked { available, enabled, default: (link, target) } => {
+                let (file, enabled) = (format!("{available}/{name}.conf"), format!("{enabled}/zz-{name}.conf"));
+                let symlink = Symlink { path: enabled.clone(), target: file.clone(), stage: Stage::Configure };
+                vec![
+                    Box::new(default(link, target)),
+                    Box::new(beside(file, [&enabled, link])),
+                    Box::new(checked(Box::new(symlink))),
+                ]
+            }
+            Sites::Folder { folder, default: packaged } => {
+                let file = format!("{folder}/zz-{name}.conf");
+                let server = PackagedServer { path: layout.main.to_owned() };
+                vec![
+                    Box::new(default(packaged, packaged)),
+                    Box::new(checked(Box::new(server))),
+                    Box::new(beside(file.clone(), [&file, packaged])),
+                ]
+            }
+        }
+    }
+
     fn tls(&self, cx: &dyn Context) -> Result<Option<Tls>> {
         let Some(step) = &self.certificate else {
             return match self.http_port {
@@ -373,6 +372,27 @@ mod tests {
              root /var/www/demo-site;\n    index index.html;\n\n    \
              location / {\n        try_files $uri $uri/ =404;\n    }\n}\n"
         );
+    }
+
+    #[test]
+    fn a_site_where_nginx_reads_them_from_one_folder() {
+        let mut step = Step::new("site");
+        step.facts.nginx = Some(distro::nginx::Config::read("user nginx; http { include /etc/nginx/conf.d/*.conf; }"));
+        let resources = step.expand::<Settings>(json!({"names": ["a"], "certificate": "step:certificate"})).unwrap();
+        let expected = [
+            "packages all",
+            "directory /var/www",
+            "directory /var/www/demo-site",
+            "absent /etc/nginx/conf.d/default.conf",
+            "lines /etc/nginx/nginx.conf",
+            "file /etc/nginx/conf.d/zz-demo-site.conf",
+            "service nginx.service",
+        ];
+        assert_eq!(names(&resources), expected);
+        let config = "config: [\"/etc/nginx/nginx.conf\", \"/etc/nginx/conf.d/default.conf\", \
+                      \"/etc/nginx/conf.d/zz-demo-site.conf\", \"/c.crt\", \"/c.key\"]";
+        let service = format!("{:?}", resources.last().unwrap());
+        assert!(service.contains(config), "{service}");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use distro::facts::Family;
 use distro::files::Meta;
+use distro::layout::Postgresql;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -59,22 +59,6 @@ pub struct Settings {
 
 fn main() -> String {
     "main".to_owned()
-}
-
-/// The version that a release of a distribution has.
-fn version_of(cx: &dyn Context) -> Option<&'static str> {
-    let facts = cx.facts();
-    Some(match (facts.base.as_str(), facts.base_version.as_str()) {
-        ("debian", "10") => "11",
-        ("debian", "11") => "13",
-        ("debian", "12") => "15",
-        ("debian", "13") => "17",
-        ("ubuntu", "20.04") => "12",
-        ("ubuntu", "22.04") => "14",
-        ("ubuntu", "24.04") => "16",
-        ("ubuntu", "25.04" | "25.10") => "17",
-        _ => return None,
-    })
 }
 
 impl Settings {
@@ -154,10 +138,10 @@ impl Kind for Settings {
             };
             return external(cx, &self.external, ready);
         }
-        if cx.facts().family != Family::Debian {
+        let Some(Postgresql::Versioned(usual)) = Postgresql::of(cx.facts()) else {
             return Err(unsupported(Self::NAME, cx));
-        }
-        let version = match (self.version, version_of(cx)) {
+        };
+        let version = match (self.version, usual) {
             (Some(version), _) => version.to_string(),
             (None, Some(version)) => version.to_owned(),
             (None, None) => {
@@ -212,6 +196,7 @@ impl Kind for Settings {
 
 #[cfg(test)]
 mod tests {
+    use distro::facts::Family;
     use serde_json::json;
 
     use super::*;

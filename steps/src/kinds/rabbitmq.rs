@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
-use distro::facts::Family;
 use distro::files::Meta;
+use distro::layout::Rabbitmq;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -181,7 +181,7 @@ impl Settings {
         Accounts { unit: UNIT.to_owned(), management, amqp, users, vhosts: self.vhosts }
     }
 
-    fn config(&self, cx: &dyn Context, bind: &[IpAddr]) -> String {
+    fn config(&self, layout: &Rabbitmq, bind: &[IpAddr]) -> String {
         let mut lines = vec!["# Written by surefoot: what is changed here is put back at its next run.".to_owned()];
         // `default` is the name of the listener that every example has: another one would listen besides it.
         for (at, address) in bind.iter().enumerate() {
@@ -194,7 +194,7 @@ impl Settings {
             Some(size) => format!("vm_memory_high_watermark.absolute = {}", size.0),
             None => "vm_memory_high_watermark.relative = 0.25".to_owned(),
         });
-        if imports_once(cx) {
+        if layout.imports_once {
             lines.push("definitions.import_backend = local_filesystem".to_owned());
             lines.push(format!("definitions.local.path = {FOLDER}/definitions.d"));
             lines.push("definitions.skip_if_unchanged = true".to_owned());
@@ -203,15 +203,6 @@ impl Settings {
         }
         lines.join("\n") + "\n"
     }
-}
-
-/// Has the distribution a RabbitMQ that can import definitions once, and not at every start? 3.10 and some after it can, too, and then
-/// fail to export any: the digest of what was imported is in the way.
-fn imports_once(cx: &dyn Context) -> bool {
-    let facts = cx.facts();
-    let version = facts.base_version.split('.').next().and_then(|major| major.parse::<u16>().ok());
-    let since = if facts.base == "ubuntu" { 25 } else { 13 };
-    version.is_some_and(|version| version >= since)
 }
 
 /// Erlang's own listeners: the one between nodes, which also tools use, and the port mapper, where it is not started by its socket.
@@ -243,13 +234,11 @@ impl Kind for Settings {
             let (user, password) = (self.user.clone(), self.password.clone());
             return external(cx, &self.external, |addr| Ready::Amqp { addr, user, password, vhost });
         }
-        if cx.facts().family != Family::Debian {
-            return Err(unsupported(Self::NAME, cx));
-        }
+        let layout = Rabbitmq::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
         let amqp = SocketAddr::new(reached_at(&bind), self.port);
         let management = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.management_port);
-        let config = self.config(cx, &bind);
+        let config = self.config(&layout, &bind);
         let (port, plugins) = (self.port, self.plugins.clone());
         let ports = vec![port, self.management_port];
         let accounts = self.accounts(management, amqp);

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
-use distro::facts::Family;
 use distro::files::Meta;
+use distro::layout::{Redis, Users};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -102,47 +102,6 @@ enum Persistence {
     AppendOnly,
 }
 
-/// Where a distribution has what.
-struct Layout {
-    package: &'static str,
-    unit: &'static str,
-    /// Its configuration file.
-    main: &'static str,
-    /// Ours, which that one includes. One for all products: two that want it to be different are in conflict.
-    own: &'static str,
-    user: &'static str,
-    log: &'static str,
-    data: &'static str,
-    /// Does the data go with the package when it is purged?
-    purged: bool,
-}
-
-fn layout(cx: &dyn Context) -> Result<Layout> {
-    match cx.facts().family {
-        Family::Debian => Ok(Layout {
-            package: "redis-server",
-            unit: "redis-server.service",
-            main: "/etc/redis/redis.conf",
-            own: "/etc/redis/surefoot.conf",
-            user: "redis",
-            log: "/var/log/redis/redis-server.log",
-            data: "/var/lib/redis",
-            purged: true,
-        }),
-        Family::RedHat => Ok(Layout {
-            package: "redis",
-            unit: "redis.service",
-            main: "/etc/redis/redis.conf",
-            own: "/etc/redis/surefoot.conf",
-            user: "redis",
-            log: "/var/log/redis/redis.log",
-            data: "/var/lib/redis",
-            purged: false,
-        }),
-        _ => Err(unsupported(Settings::NAME, cx)),
-    }
-}
-
 impl Kind for Settings {
     const NAME: &'static str = "redis";
 
@@ -151,12 +110,12 @@ impl Kind for Settings {
             let (user, password) = (self.user, Some(self.password));
             return external(cx, &self.external, |addr| Ready::Redis { addr, user, password });
         }
-        let layout = layout(cx)?;
+        let layout = Redis::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
         if self.port == 0 {
             return Err(refused(cx, "there is no port 0", "leave 'port' out for 6379"));
         }
-        let content = self.config(cx, &bind)?;
+        let content = self.config(cx, &layout, &bind)?;
         let ready = Ready::Redis {
             addr: SocketAddr::new(reached_at(&bind), self.port).to_string(),
             user: self.user.clone(),
@@ -200,7 +159,7 @@ impl Kind for Settings {
 }
 
 impl Settings {
-    fn config(&self, cx: &dyn Context, bind: &[IpAddr]) -> Result<String> {
+    fn config(&self, cx: &dyn Context, layout: &Redis, bind: &[IpAddr]) -> Result<String> {
         let unfit = |what: &str, advice: &str| {
             let message =
                 format!("{what} is empty, longer than {PASSWORD_BYTES} bytes or has a control character in it");
@@ -219,7 +178,7 @@ impl Settings {
                         "take letters, digits, '_', '.' and '-', and another name than 'default'",
                     ));
                 }
-                let channels = match users(cx) {
+                let channels = match layout.users {
                     Users::None => {
                         let message = format!("'user' needs Redis 6, and {} has an older one", cx.facts().os_name);
                         return Err(refused(cx, &message, "leave 'user' out"));
@@ -247,28 +206,6 @@ impl Settings {
     }
 }
 
-/// What users a distribution's Redis knows.
-enum Users {
-    /// None: it is older than 6.
-    None,
-    /// Users whose rights do not speak of channels: 6.0.
-    WithoutChannels,
-    /// Users that may use no channel unless it is said: 6.2 and later.
-    WithChannels,
-}
-
-fn users(cx: &dyn Context) -> Users {
-    let version = |text: &str| -> Option<(u32, u32)> {
-        let mut parts = text.split('.').map(|part| part.parse().ok());
-        Some((parts.next()??, parts.next().flatten().unwrap_or(0)))
-    };
-    match (cx.facts().base.as_str(), version(&cx.facts().base_version)) {
-        ("debian", Some((..11, _))) | ("ubuntu", Some((..21, _))) => Users::None,
-        ("debian", Some((11, _))) | ("ubuntu", Some((..23, ..))) => Users::WithoutChannels,
-        _ => Users::WithChannels,
-    }
-}
-
 /// `before` and the password as one word: in double quotes Redis takes a backslash off a quote and a backslash. None where it cannot be a
 /// password.
 fn quoted(before: &str, password: &str) -> Option<String> {
@@ -280,6 +217,7 @@ fn quoted(before: &str, password: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use distro::facts::Family;
     use serde_json::json;
 
     use super::*;

@@ -46,6 +46,7 @@ impl Step {
             cpus: 1,
             ipv6: true,
             avx: true,
+            nginx: None,
         };
         Self { id, facts, network: Setting::default() }
     }

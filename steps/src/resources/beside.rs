@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use distro::failure::io_fault;
+use distro::nginx::{Config, Server};
 use distro::{Class, Fault};
 
 use crate::{Change, Claim, Cx, Probe, Resource, Stage};
@@ -24,13 +25,6 @@ pub struct Beside {
     pub own: Vec<PathBuf>,
 }
 
-/// A site that somebody else has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Server {
-    names: Vec<String>,
-    ports: Vec<u16>,
-}
-
 impl Beside {
     /// The other sites on the same ports, with the files that they stand in.
     fn neighbours(&self) -> Result<Vec<(PathBuf, Server)>> {
@@ -41,7 +35,7 @@ impl Beside {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(io_fault(&error, "read", &path).into()),
             };
-            let servers = servers(&String::from_utf8_lossy(&text)).into_iter();
+            let servers = Config::read(&String::from_utf8_lossy(&text)).servers.into_iter();
             let near = servers.filter(|server| server.ports.iter().any(|port| self.ports.contains(port)));
             found.extend(near.map(|server| (path.clone(), server)));
         }
@@ -87,81 +81,6 @@ impl Beside {
     }
 }
 
-/// The servers of a configuration.
-fn servers(text: &str) -> Vec<Server> {
-    let mut found = Vec::new();
-    // For each block that is open: the server that it is.
-    let mut blocks: Vec<Option<Server>> = Vec::new();
-    let mut words: Vec<String> = Vec::new();
-    for token in tokens(text) {
-        match token.as_str() {
-            "{" => {
-                let is_server = words.len() == 1 && words[0] == "server";
-                blocks.push(is_server.then(Server::default));
-                words.clear();
-            }
-            "}" => {
-                if let Some(Some(mut server)) = blocks.pop() {
-                    if server.ports.is_empty() {
-                        server.ports.push(80);
-                    }
-                    found.push(server);
-                }
-                words.clear();
-            }
-            ";" => {
-                if let (Some(Some(server)), [directive, values @ ..]) = (blocks.last_mut(), words.as_slice()) {
-                    match (directive.as_str(), values) {
-                        ("server_name", names) => server.names.extend(names.iter().cloned()),
-                        ("listen", [to, ..]) => server.ports.extend(port(to)),
-                        _ => {}
-                    }
-                }
-                words.clear();
-            }
-            _ => words.push(token),
-        }
-    }
-    found
-}
-
-/// `443`, `*:443`, `[::]:443`, `127.0.0.1`; none for a socket file.
-fn port(listen: &str) -> Option<u16> {
-    if listen.starts_with("unix:") {
-        return None;
-    }
-    let last = listen.rsplit(':').next().unwrap_or(listen);
-    Some(last.parse().unwrap_or(80))
-}
-
-/// Words, `{`, `}` and `;`, without comments and quotes.
-fn tokens(text: &str) -> Vec<String> {
-    let mut tokens = Vec::new();
-    let mut word = String::new();
-    let mut quote = None;
-    let mut comment = false;
-    for c in text.chars() {
-        match (comment, quote) {
-            (true, _) => comment = c != '\n',
-            (_, Some(open)) if c == open => quote = None,
-            (_, Some(_)) => word.push(c),
-            _ => match c {
-                '#' if word.is_empty() => comment = true,
-                '"' | '\'' => quote = Some(c),
-                '{' | '}' | ';' => {
-                    tokens.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()));
-                    tokens.push(c.to_string());
-                }
-                c if c.is_whitespace() => {
-                    tokens.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()));
-                }
-                c => word.push(c),
-            },
-        }
-    }
-    tokens
-}
-
 impl Resource for Beside {
     fn sort(&self) -> &'static str {
         self.inner.sort()
@@ -198,25 +117,6 @@ impl Resource for Beside {
 mod tests {
     use super::*;
     use crate::resources::trial::Trial;
-
-    #[test]
-    fn servers_of_a_configuration() {
-        let text = "http { # server { listen 1; }\n\
-                    upstream x { server 127.0.0.1:81; }\n\
-                    server { listen 80 default_server; listen [::]:8080 ssl; server_name a.example \"b;c\";\n\
-                    location / { return 301 https://$host$request_uri; } }\n\
-                    server { listen 127.0.0.1; listen unix:/run/x; server_name '*.d'; }\n\
-                    server { server_name e; } }\n";
-        let server = |names: &[&str], ports: &[u16]| Server {
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            ports: ports.to_vec(),
-        };
-        let wanted = [server(&["a.example", "b;c"], &[80, 8080]), server(&["*.d"], &[80]), server(&["e"], &[80])];
-        assert_eq!(servers(text), wanted);
-        for text in ["", "}", "server", "server {", "server { listen"] {
-            assert!(servers(text).is_empty(), "{text}");
-        }
-    }
 
     #[test]
     fn neighbours_are_named_and_namesakes_are_a_conflict() {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use distro::Facts;
-
 use crate::kinds::offer::{Certificate, Users};
 
 /// Mozilla's intermediate list (version 5.7): what browsers of the last ten years have, and nothing that is known to be weak.
@@ -53,6 +51,10 @@ pub(super) struct Site<'a> {
     pub users: Option<&'a Users>,
     pub source: &'a Source,
     pub locations: &'a [Location],
+    /// Does the host speak IPv6?
+    pub ipv6: bool,
+    /// Is HTTP/2 a directive of its own?
+    pub http2_directive: bool,
 }
 
 /// Lines with their indent.
@@ -83,12 +85,12 @@ impl Text {
 
 impl Site<'_> {
     /// Text of the file.
-    pub fn text(&self, facts: &Facts) -> String {
+    pub fn text(&self) -> String {
         let mut text = Text::default();
         text.line("# Written by surefoot: what is changed here is put back at its next run.");
         if let Some(tls) = self.tls {
             text.block("server", |text| {
-                listen(text, facts, tls.http_port, "");
+                self.listen(text, tls.http_port, "");
                 text.line(format!("server_name {};", self.names.join(" ")));
                 text.line("server_tokens off;");
                 text.line("");
@@ -108,20 +110,20 @@ impl Site<'_> {
             text.line("");
         }
         text.block("server", |text| {
-            self.head(text, facts);
+            self.head(text);
             self.body(text);
         });
         text.text
     }
 
-    fn head(&self, text: &mut Text, facts: &Facts) {
+    fn head(&self, text: &mut Text) {
         match self.tls {
-            None => listen(text, facts, self.port, ""),
-            Some(_) if has_http2_directive(facts) => {
-                listen(text, facts, self.port, " ssl");
+            None => self.listen(text, self.port, ""),
+            Some(_) if self.http2_directive => {
+                self.listen(text, self.port, " ssl");
                 text.line("http2 on;");
             }
-            Some(_) => listen(text, facts, self.port, " ssl http2"),
+            Some(_) => self.listen(text, self.port, " ssl http2"),
         }
         text.line(format!("server_name {};", self.names.join(" ")));
         text.line("server_tokens off;");
@@ -148,6 +150,13 @@ impl Site<'_> {
             text.line(format!("auth_basic \"{name}\";"));
             text.line(format!("auth_basic_user_file {};", users.path));
             text.line("");
+        }
+    }
+
+    fn listen(&self, text: &mut Text, port: u16, how: &str) {
+        text.line(format!("listen {port}{how};"));
+        if self.ipv6 {
+            text.line(format!("listen [::]:{port}{how};"));
         }
     }
 
@@ -197,20 +206,6 @@ impl Site<'_> {
             Source::Server(url) => proxy(text, url, self.users.is_some()),
         });
     }
-}
-
-fn listen(text: &mut Text, facts: &Facts, port: u16, how: &str) {
-    text.line(format!("listen {port}{how};"));
-    if facts.ipv6 {
-        text.line(format!("listen [::]:{port}{how};"));
-    }
-}
-
-/// From nginx 1.25.1 on `listen … http2` is said to be deprecated at every start; before that there is nothing else.
-fn has_http2_directive(facts: &Facts) -> bool {
-    let version = facts.base_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    let first = if facts.base == "ubuntu" { 25 } else { 13 };
-    version.is_some_and(|version| version >= first)
 }
 
 /// Hands requests on; `guarded`, they come from somebody who gave a password.

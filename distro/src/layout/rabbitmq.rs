@@ -1,0 +1,45 @@
+//! RabbitMQ.
+
+use super::since;
+use crate::Facts;
+use crate::facts::Family;
+
+/// How a distribution has RabbitMQ. Package, unit and folders have the same names everywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Rabbitmq {
+    /// Erlang's port mapper, where it is a service of its own; else each node brings it along.
+    pub port_mapper: Option<PortMapper>,
+    /// Does the package bring the file with the environment of the node?
+    pub has_environment: bool,
+    /// Do the data go with the package when it is purged?
+    pub purged: bool,
+    /// Can it import definitions once, and not at every start? 3.10 and some after it can, too, and then fail to export any: the digest
+    /// of what was imported is in the way.
+    pub imports_once: bool,
+}
+
+/// Erlang's port mapper.
+#[derive(Clone, Copy, Debug)]
+pub struct PortMapper {
+    /// Package.
+    pub package: &'static str,
+    /// Socket that starts it.
+    pub socket: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+}
+
+impl Rabbitmq {
+    /// That of a host; none where it is not known.
+    pub fn of(facts: &Facts) -> Option<Self> {
+        match facts.family {
+            Family::Debian => Some(Self {
+                port_mapper: Some(PortMapper { package: "erlang-base", socket: "epmd.socket", unit: "epmd.service" }),
+                has_environment: true,
+                purged: true,
+                imports_once: since(facts, 13, 25),
+            }),
+            _ => None,
+        }
+    }
+}
