@@ -140,7 +140,7 @@ pub(super) fn offers<'b>(
     }
     if let Some(path) = &given.answers {
         let name = path.display().to_string();
-        let text = super::load::text(std::fs::read(path).map_err(|error| io_fault(&error, "read", path))?, &name)?;
+        let text = super::load::text(read_given(path, "--answers")?, &name)?;
         let source = Source { name: name.clone(), text, class: Class::Usage };
         for field in source.parse()?.fields() {
             let Some(spec) = find(&field.key) else {
@@ -202,6 +202,19 @@ pub(super) fn offers<'b>(
     Ok(offers)
 }
 
+/// Reads a file of the user's own, which `flag` names: any path that a shell takes, symlinks and pipes too.
+///
+/// # Errors
+/// Class `usage`, where there is none.
+pub fn read_given(path: &Path, flag: &str) -> Result<Vec<u8>, Fault> {
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Fault::new(Class::Usage, format!("there is no file {}", path.display())).advice(format!("correct {flag}"))
+        }
+        _ => io_fault(&error, "read", path),
+    })
+}
+
 /// The value in a file, or on standard input, without the line end that editors and `echo` put there.
 fn read_value(name: &str, path: &Path) -> Result<String> {
     let bytes = if path == Path::new("-") {
@@ -211,7 +224,7 @@ fn read_value(name: &str, path: &Path) -> Result<String> {
             .map_err(|error| io_fault(&error, "read", Path::new("standard input")))?;
         bytes
     } else {
-        std::fs::read(path).map_err(|error| io_fault(&error, "read", path))?
+        read_given(path, "--set-file")?
     };
     let mut text = String::from_utf8(bytes).map_err(|_| {
         Fault::new(Class::Usage, format!("--set-file {name}={}: not UTF-8", path.display())).advice("give a text")

@@ -31,7 +31,7 @@ mod wizard;
 pub use builtin::names as builtin_names;
 pub use document::Source;
 pub use expand::{ExpandedStep, expand, next_lines};
-pub use given::Given;
+pub use given::{Given, read_given};
 pub use inputs::Inputs;
 pub use model::Blueprint;
 pub use read::is_product;

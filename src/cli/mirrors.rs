@@ -9,8 +9,8 @@ use distro::{Class, Fault, openpgp};
 use serde::Deserialize;
 use steps::kinds::settings::{Data, Fit, Node};
 
-use super::network::{line_of, read};
-use crate::blueprint::Source;
+use super::network::line_of;
+use crate::blueprint::{Source, read_given};
 
 /// One `[[mirror]]`.
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ struct Entry {
 /// Class `usage` with the line of what is wrong.
 pub fn load(path: &Path) -> Result<Vec<Mirror>> {
     let name = path.display().to_string();
-    let text = String::from_utf8(read(path, "--mirrors")?)
+    let text = String::from_utf8(read_given(path, "--mirrors")?)
         .map_err(|_| Fault::new(Class::Usage, format!("{name} is no text")).advice("save it as UTF-8"))?;
     let file = Source { name, text, class: Class::Usage };
     let root = file.parse()?;
@@ -95,7 +95,7 @@ fn mirror(file: &Source, folder: &Path, node: &Node) -> Result<Mirror> {
                 url("key", key)?;
                 KeyFrom::Url(key.clone())
             } else {
-                let bytes = read(&folder.join(key), "'key' in the mirrors file")?;
+                let bytes = read_given(&folder.join(key), "'key' in the mirrors file")?;
                 let text = String::from_utf8(bytes).map_err(|_| wrong("key", format!("{key} is not ASCII-armored")))?;
                 KeyFrom::Text(text)
             };
@@ -107,7 +107,7 @@ fn mirror(file: &Source, folder: &Path, node: &Node) -> Result<Mirror> {
 
 fn password(folder: &Path, entry: &Entry) -> Result<Option<String>> {
     match &entry.password_file {
-        Some(path) => Ok(Some(line_of(read(&folder.join(path), "'password_file' in the mirrors file")?)?)),
+        Some(path) => Ok(Some(line_of(read_given(&folder.join(path), "'password_file' in the mirrors file")?)?)),
         None => Ok(entry.password.clone()),
     }
 }

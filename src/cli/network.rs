@@ -1,10 +1,8 @@
 //! The network settings of a command line: read, put together with what was stored and with the environment, and used.
 
 use std::io::Read;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use distro::failure::io_fault;
 use distro::files::Meta;
 use distro::network::{self, Given, Network, Proxy, Setting};
 use distro::{Class, Facts, Fault, Host};
@@ -16,7 +14,7 @@ use steps::{KeyFormat, Resource, Stage};
 
 use super::NetworkArgs;
 use super::context::Context;
-use crate::blueprint::ExpandedStep;
+use crate::blueprint::{ExpandedStep, read_given};
 use crate::engine::store::Store;
 
 /// Name of what is stored, in the product's folder.
@@ -109,8 +107,10 @@ fn given(args: &NetworkArgs, set_file: &[String]) -> Result<Given> {
     if let Some(proxy) = &args.proxy {
         refuse_password(proxy, std::env::var("SUREFOOT_PROXY").ok().as_deref())?;
     }
-    let ca =
-        args.ca_file.as_ref().map(|path| -> Result<_> { Ok((path.display().to_string(), read(path, "--ca-file")?)) });
+    let ca = args
+        .ca_file
+        .as_ref()
+        .map(|path| -> Result<_> { Ok((path.display().to_string(), read_given(path, "--ca-file")?)) });
     Ok(Given {
         proxy: args.proxy.clone(),
         user: args.proxy_user.clone(),
@@ -134,16 +134,6 @@ fn refuse_password(proxy: &str, in_environment: Option<&str>) -> Result<(), Faul
     ))
 }
 
-/// A file of the user's own: any path that a shell takes, symlinks and pipes too.
-pub(super) fn read(path: &Path, flag: &str) -> Result<Vec<u8>, Fault> {
-    std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Fault::new(Class::Usage, format!("there is no file {}", path.display())).advice(format!("correct {flag}"))
-        }
-        _ => io_fault(&error, "read", path),
-    })
-}
-
 fn password(args: &NetworkArgs, set_file: &[String]) -> Result<Option<String>> {
     let Some(path) = &args.proxy_password_file else { return Ok(std::env::var("SUREFOOT_PROXY_PASSWORD").ok()) };
     let bytes = if path.as_os_str() == "-" {
@@ -155,7 +145,7 @@ fn password(args: &NetworkArgs, set_file: &[String]) -> Result<Option<String>> {
         std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
         bytes
     } else {
-        read(path, "--proxy-password-file")?
+        read_given(path, "--proxy-password-file")?
     };
     Ok(Some(line_of(bytes)?))
 }
@@ -200,7 +190,7 @@ mod tests {
         assert_eq!(given(&args("link"), &[]).unwrap().ca, Some((link.display().to_string(), Vec::new())));
         assert_eq!(Fault::class_of(&given(&args("gone"), &[]).err().unwrap()), Class::Usage);
         // A relative one is one in the folder that the user is in.
-        assert!(read(Path::new("Cargo.toml"), "--ca-file").is_ok());
+        assert!(read_given("Cargo.toml".as_ref(), "--ca-file").is_ok());
         let args = NetworkArgs { proxy_password_file: Some("-".into()), ..NetworkArgs::default() };
         assert_eq!(Fault::class_of(&password(&args, &["a=-".into()]).unwrap_err()), Class::Usage);
     }

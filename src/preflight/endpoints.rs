@@ -1,6 +1,7 @@
 //! What on the network has to be reached: which hosts these are, and whether they are reached by the way that everything will go.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,8 @@ use super::{Check, clock};
 const LIMIT: Duration = Duration::from_secs(8);
 /// How long is waited before an address that failed in a passing way is asked once more.
 const AGAIN: Duration = Duration::from_millis(500);
+/// The protocol of what is connected to without a proxy.
+const TCP: &str = "tcp";
 /// By how much the clock may be wrong: a certificate or an index that was made this moment is not valid yet for a slow clock.
 const CLOCK: Duration = Duration::from_secs(300);
 
@@ -39,7 +42,7 @@ pub struct Reached {
     pub host: String,
     /// Port.
     pub port: u16,
-    /// `http` or `https`.
+    /// `http` or `https`; `tcp` for what no proxy is asked for.
     pub protocol: String,
     /// What for.
     pub purposes: Vec<String>,
@@ -70,20 +73,33 @@ pub fn hosts(host: &Host, wanted: &[Wanted]) -> Vec<Reached> {
     let network = host.runner.network();
     let mut reached: Vec<Reached> = Vec::new();
     for Wanted { endpoint, .. } in wanted {
-        // What is no URL of these kinds (`file:`, `cdrom:`) is not on the network.
-        let Ok((name, port)) = split_url(&endpoint.url) else { continue };
-        let protocol = endpoint.url.split(':').next().unwrap_or_default().to_owned();
-        let name = name.trim_matches(['[', ']']).to_owned();
+        let Some((protocol, name, port)) = place(&endpoint.url) else { continue };
+        if is_here(&name) || [&host.facts.hostname, &host.facts.fqdn].contains(&&name) {
+            continue;
+        }
         match reached.iter_mut().find(|known| known.host == name && known.port == port && known.protocol == protocol) {
             Some(known) if known.purposes.contains(&endpoint.purpose) => {}
             Some(known) => known.purposes.push(endpoint.purpose.clone()),
             None => {
-                let by = network.proxy_for(&protocol, &name).map_or("direct".to_owned(), ToString::to_string);
+                let proxy = if protocol == TCP { None } else { network.proxy_for(&protocol, &name) };
+                let by = proxy.map_or("direct".to_owned(), ToString::to_string);
                 reached.push(Reached { host: name, port, protocol, purposes: vec![endpoint.purpose.clone()], by });
             }
         }
     }
     reached
+}
+
+/// Protocol, host and port of a URL; none for one of another kind (`file:`, `cdrom:`), which is not on the network.
+fn place(url: &str) -> Option<(String, String, u16)> {
+    let (protocol, rest) = url.split_once("://")?;
+    let (name, port) = split_url(&if protocol == TCP { format!("http://{rest}") } else { url.to_owned() }).ok()?;
+    Some((protocol.to_owned(), name.trim_matches(['[', ']']).to_owned(), port))
+}
+
+/// Is that this host?
+fn is_here(name: &str) -> bool {
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// Asks for everything that is `wanted`, side by side, and says of each host how it went.
@@ -310,6 +326,16 @@ mod tests {
         assert!(unknown.contains(&row("DNS", Level::Warning, Class::Dns)), "{unknown:?}");
         let checks = judge(&[(&c, bad())], clock::built());
         assert_eq!((checks[0].measured.as_str(), checks[0].evidence.len()), ("bad; asked twice", 1));
+    }
+
+    #[test]
+    fn what_is_connected_to_without_a_proxy_has_a_place_and_what_is_here_is_none() {
+        let found = |url: &str| place(url).map(|(protocol, name, port)| format!("{protocol} {name} {port}"));
+        assert_eq!(found("tcp://db.corp.test:5432").unwrap(), "tcp db.corp.test 5432");
+        assert_eq!(found("tcp://[fd00::1]:80").unwrap(), "tcp fd00::1 80");
+        assert_eq!(found("https://a/b").unwrap(), "https a 443");
+        assert!(found("file:///srv/debian").is_none() && found("cdrom:[x]/").is_none());
+        assert!(is_here("127.0.0.1") && is_here("::1") && is_here("localhost") && !is_here("10.0.0.1"));
     }
 
     #[test]

@@ -248,7 +248,7 @@ pub struct Port {
 /// A place on the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Something there that can be asked for, without a login in it.
+    /// Something there that can be asked for, without a login in it; or `tcp://HOST:PORT`, where no proxy is gone through.
     pub url: String,
     /// What it is needed for, in a few words.
     pub purpose: String,

@@ -42,7 +42,7 @@ fn host() -> Result<Host> {
 /// What the programs ask for: a file each, a repository of git's, an index of pip's with a package, one of npm's, and a key.
 fn serve(gateway: &Gateway, key: &str) -> Result<()> {
     gateway.ca()?;
-    gateway.certify("clients", SERVER, (-1, 30))?;
+    gateway.certify("clients", &[SERVER], (-1, 30))?;
     let gateway = gateway.host();
     gateway.write("/srv/pks/lookup", key, 0o644)?;
     gateway.write("/srv/serve.py", include_str!("../data/clients/serve.py"), 0o644)?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lab::gateway::{Gateway, Kind, PASSWORD, USER};
-use lab::{Host, Reach, Suite, mongodb, web::Web};
+use lab::{Host, Reach, Suite};
 use std::time::Duration;
 
 /// What of the built-in blueprint has to run.
@@ -82,54 +82,6 @@ fn tls_to_the_proxy() -> Result<()> {
 fn socks5_looks_names_up_at_the_proxy() -> Result<()> {
     let walled = walled(Kind::Socks)?;
     walled.installs(&["--proxy", "socks5://proxy.corp.test:1080"], &[], "")
-}
-
-/// What `surefoot endpoints` lists, against what a proxy was asked for that goes nowhere else: with every component, MongoDB's
-/// from a mirror that stands for its vendor.
-#[test]
-fn the_list_of_endpoints_is_complete_and_minimal() -> Result<()> {
-    let gateway = Gateway::boot()?;
-    let (web, repo, keys) = (Web::start()?, mongodb::repository(Suite::Bookworm)?, tempfile::tempdir()?);
-    std::fs::write(keys.path().join("server-7.0.asc"), repo.key())?;
-    web.serve("/mongodb", repo.folder());
-    web.serve("/keys", keys.path());
-    let host = Host::boot(Suite::Bookworm)?;
-    host.install_binary()?;
-    let mirror = |of: &str, at: &str| format!("[[mirror]]\nof = \"https://{of}\"\nurl = \"{}/{at}\"\n", web.url());
-    let mirrors = mirror("repo.mongodb.org/apt/debian", "mongodb") + &mirror("pgp.mongodb.com", "keys");
-    host.write("/root/mirrors.toml", mirrors, 0o600)?;
-    let answers = format!("mongodb = true\nmongodb_fingerprint = \"{}\"\n", repo.fingerprint());
-    host.write("/root/answers.toml", answers, 0o600)?;
-    host.sh("rm -rf /var/lib/apt/lists/*")?;
-    let listed = |more: &[&str]| -> Result<Vec<String>> {
-        let words = ["surefoot", "endpoints", "services", "--output", "json"];
-        let listed = host.exec(words.iter().chain(more).copied())?.ok()?.stdout;
-        let listed: Vec<serde_json::Value> = serde_json::from_str(&listed)?;
-        let place = |one: &serde_json::Value| format!("{}:{}", one["host"].as_str().unwrap_or_default(), one["port"]);
-        let mut places: Vec<String> = listed.iter().map(place).collect();
-        places.sort();
-        Ok(places)
-    };
-    let flags = ["--answers", "/root/answers.toml", "--mirrors", "/root/mirrors.toml"];
-    let all = listed(&flags)?;
-    ensure!(all.len() == listed(&[])?.len() + 1 && all.contains(&format!("10.77.0.1:{}", web.port())), "{all:?}");
-
-    gateway.host().write("/root/proxy.py", include_str!("../data/network/proxy.py"), 0o644)?;
-    let allow = format!("ALLOW={} exec python3 /root/proxy.py 3140 none >/root/asked", all.join(","));
-    gateway.run("fault", &["sh", "-c", &allow])?;
-    gateway.wait_for(3140)?;
-    let wall = gateway.wall(&host, &[3140])?;
-    let install = ["surefoot", "install", "services", "--yes", "--proxy", "http://proxy.corp.test:3140"];
-    host.exec(install.iter().chain(&flags).copied())?.ok()?;
-    host.sh(&format!("systemctl is-active mongod {SERVICES}"))?;
-    let asked = gateway
-        .host()
-        .sh(r"sed -n 's|^GET http://\([^/]*\)/.*|\1|p; s|^CONNECT \([^ ]*\) .*|\1|p' /root/asked | sort -u")?;
-    let asked: Vec<String> =
-        asked.lines().map(|one| if one.contains(':') { one.to_owned() } else { format!("{one}:80") }).collect();
-    assert_eq!(all, asked);
-    wall.held()?;
-    Ok(())
 }
 
 /// Looks, until `/run/done` is there, at what everybody may see of every process, and at what systemd says of every unit. What is

@@ -157,16 +157,17 @@ impl Gateway {
                  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 \
                    -subj '/O=Lab/CN=Lab test CA' -addext basicConstraints=critical,CA:TRUE 2>/dev/null",
             )?;
-            self.certify("proxy", NAME, (-1, 30))?;
+            self.certify("proxy", &[NAME], (-1, 30))?;
         }
         self.host.read("/etc/gateway/ca.pem")
     }
 
-    /// Makes `/etc/gateway/FILE.pem` and `.key` in the gateway: a certificate for `name`, good from `days.0` days from now to `days.1`.
+    /// Makes `/etc/gateway/FILE.pem` and `.key` in the gateway: a certificate for `names`, good from `days.0` days from now to `days.1`.
     ///
     /// # Errors
     /// When openssl fails.
-    pub fn certify(&self, file: &str, name: &str, (from, to): (i32, i32)) -> Result<()> {
+    pub fn certify(&self, file: &str, names: &[&str], (from, to): (i32, i32)) -> Result<()> {
+        let (first, all) = (names.first().copied().unwrap_or_default(), names.join(",DNS:"));
         let date = |days: i32| format!("$(date -ud '{days} days' +%Y%m%d%H%M%SZ)");
         let dates = format!("-startdate {} -enddate {}", date(from), date(to));
         self.host
@@ -174,8 +175,8 @@ impl Gateway {
                 "cd /etc/gateway; mkdir -p new; : >index.txt; echo unique_subject=no >index.txt.attr
              printf '[ca]\\ndefault_ca=x\\n[x]\\ndatabase=index.txt\\nnew_certs_dir=new\\nrand_serial=yes\\ndefault_md=sha256\\npolicy=p\\n\
              copy_extensions=copy\\n[p]\\ncommonName=supplied\\n' >ca.cnf
-             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {file}.key -out {file}.csr -subj '/CN={name}' \
-               -addext 'subjectAltName=DNS:{name}' 2>/dev/null
+             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {file}.key -out {file}.csr -subj '/CN={first}' \
+               -addext 'subjectAltName=DNS:{all}' 2>/dev/null
              openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in {file}.csr -out {file}.pem {dates} 2>/dev/null
              chmod 644 {file}.key"
             ))
@@ -188,29 +189,39 @@ impl Gateway {
     /// # Errors
     /// When it does not come up.
     pub fn serve_tls(&self, days: (i32, i32)) -> Result<()> {
+        self.front(&[SERVER], ORIGIN, &crate::mirror::url(), days)
+    }
+
+    /// Serves what is at `url` over https, as `names` on `port`, with a certificate that is good from `days.0` days from now to `days.1`.
+    /// The gateway's proxies find these names here.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn front(&self, names: &[&str], port: u16, url: &str, days: (i32, i32)) -> Result<()> {
         self.ca()?;
-        self.certify("server", SERVER, days)?;
+        self.certify("server", names, days)?;
+        let all = names.join(" ");
         self.host.sh(&format!(
-            "cd /etc/gateway; cat server.key server.pem >server-both.pem; grep -q {SERVER} /etc/hosts || echo 127.0.0.1 {SERVER} >>/etc/hosts
+            "cd /etc/gateway; cat server.key server.pem >server-both.pem; grep -q '{all}' /etc/hosts || echo 127.0.0.1 {all} >>/etc/hosts
              systemctl stop lab-server 2>/dev/null || true"
         ))?;
-        let (mirror, port) = (format!("reverse:{}", crate::mirror::url()), ORIGIN.to_string());
+        let (upstream, listens) = (format!("reverse:{url}"), port.to_string());
         self.run(
             "server",
             &[
                 "mitmdump",
                 "-q",
                 "--mode",
-                &mirror,
+                &upstream,
                 "-p",
-                &port,
+                &listens,
                 "--certs",
                 "*=/etc/gateway/server-both.pem",
                 "--set",
                 "confdir=/etc/mitm-server",
             ],
         )?;
-        self.wait_for(ORIGIN)
+        self.wait_for(port)
     }
 
     /// The CA of the intercepting proxy, PEM. It must run.

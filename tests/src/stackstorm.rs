@@ -192,6 +192,9 @@ pub struct Vendors {
 }
 
 impl Vendors {
+    /// The names of the vendors' servers that the built-in blueprint knows.
+    pub const NAMES: [&str; 4] = ["packagecloud.io", "repo.mongodb.org", "pgp.mongodb.com", "deb.nodesource.com"];
+
     /// Starts it, with the newest version only.
     ///
     /// # Errors
@@ -224,7 +227,9 @@ impl Vendors {
         web.serve("/StackStorm/stable/ubuntu", stackstorm.folder());
         web.serve("/StackStorm/stable", keys.path());
         web.serve("/apt/ubuntu", mongodb.folder());
+        web.serve("", keys.path());
         web.serve("/static/pgp", keys.path());
+        web.serve("/gpgkey", keys.path());
         web.serve("/node_20.x", node.folder());
         Ok(Self { web, stackstorm, mongodb, node, _keys: keys })
     }
@@ -241,6 +246,21 @@ impl Vendors {
             self.mongodb.fingerprint(),
             self.node.fingerprint()
         )
+    }
+
+    /// A mirrors file that leaves the vendors' addresses as they are, and has the stand-ins' keys in place of theirs.
+    #[must_use]
+    pub fn keys(&self) -> String {
+        let mirror = |url: &str, key: &str, repo: &Repo| {
+            format!(
+                "[[mirror]]\nof = '{url}'\nurl = '{url}'\nkey = '{key}'\nfingerprints = ['{}']\n",
+                repo.fingerprint()
+            )
+        };
+        let (stackstorm, node) = ("https://packagecloud.io/StackStorm/stable", "https://deb.nodesource.com");
+        mirror(&format!("{stackstorm}/ubuntu"), &format!("{stackstorm}/gpgkey"), &self.stackstorm)
+            + &mirror("https://repo.mongodb.org/apt/ubuntu", "https://pgp.mongodb.com/server-7.0.asc", &self.mongodb)
+            + &mirror(&format!("{node}/node_20.x"), &format!("{node}/gpgkey/nodesource-repo.gpg.key"), &self.node)
     }
 
     /// A host that a stand-in for the official script has installed StackStorm on, or begun to: until the step of that name. The one who

@@ -178,8 +178,15 @@ fn names_that_no_input_has_are_refused() {
     let error = resolve(&blueprint, given, &debian(), None).unwrap_err();
     assert_eq!(Fault::class_of(&error), Class::Usage);
     assert!(message(&error).ends_with(":2: 'demo' has no input 'sitee'; did you mean 'site'?"), "{}", message(&error));
-    let given = Given { set_file: vec![("nope".into(), PathBuf::from("/nonexistent"))], ..Given::default() };
-    assert!(message(&resolve(&blueprint, given, &debian(), None).unwrap_err()).contains("has no such input"));
+    let gone = |name: &str| vec![(name.to_owned(), PathBuf::from("/nonexistent"))];
+    for (given, wanted) in [
+        (Given { set_file: gone("nope"), ..Given::default() }, "has no such input"),
+        (Given { set_file: gone("site"), ..Given::default() }, "there is no file /nonexistent"),
+        (Given { answers: Some("/nonexistent".into()), ..Given::default() }, "there is no file /nonexistent"),
+    ] {
+        let error = resolve(&blueprint, given, &debian(), None).unwrap_err();
+        assert!(message(&error).contains(wanted) && Fault::class_of(&error) == Class::Usage, "{}", message(&error));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use distro::{Class, Fault};
 use serde_json::Value;
 
 use super::service::{Answer, Ready};
-use crate::{Change, Claim, Cx, Probe, Resource, Stage};
+use crate::{Change, Claim, Cx, Endpoint, Probe, Resource, Stage};
 
 /// A server that somebody else runs. It is asked before anything is touched, and nothing of it is ever changed.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ impl Resource for Login {
 
     fn claims(&self) -> Vec<Claim> {
         Vec::new()
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let purpose = "server of another host, whose login is checked".to_owned();
+        vec![Endpoint { url: format!("tcp://{}", self.server), purpose }]
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use distro::net::{self, Endpoint, Silence};
+use distro::net::{self, Silence};
 use distro::{Class, Fault, Runner, patience};
 use serde_json::Value;
 
-use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo};
+use crate::{Change, Claim, Cx, Endpoint, Probe, Resource, Stage, Undo};
 
 /// How long one try may take.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
@@ -94,6 +94,18 @@ impl Resource for Wait {
 
     fn claims(&self) -> Vec<Claim> {
         Vec::new()
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let url = match &self.what {
+            What::Port { .. } => format!("tcp://{}", self.what),
+            What::Url { url, .. } => match net::split_url(url) {
+                Ok((host, port)) => format!("tcp://{host}:{port}"),
+                Err(_) => return Vec::new(),
+            },
+            What::Socket { .. } => return Vec::new(),
+        };
+        vec![Endpoint { url, purpose: "has to answer before an install goes on".to_owned() }]
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
@@ -188,7 +200,7 @@ fn ask(what: &What, runner: &Runner, limit: Duration) -> Result<Result<(), No>> 
 }
 
 fn knock(path: &Path, limit: Duration) -> Result<(), Silence> {
-    net::connect(&Endpoint::Unix(path.to_owned()), limit).map(drop)
+    net::connect(&net::Endpoint::Unix(path.to_owned()), limit).map(drop)
 }
 
 /// Is the status one of the wanted ones?

@@ -1,0 +1,96 @@
+//! What `surefoot endpoints` lists, against what a proxy was asked for that goes nowhere else.
+
+use anyhow::{Context, Result, ensure};
+use lab::gateway::Gateway;
+use lab::stackstorm::{self, Vendors};
+use lab::{Host, Suite, mongodb, web::Web};
+
+/// The port of the proxy.
+const PORT: u16 = 3140;
+
+/// `HOST:PORT` of everything that is listed, sorted.
+fn listed(host: &Host, product: &str, flags: &[&str]) -> Result<Vec<String>> {
+    let words = ["surefoot", "endpoints", product, "--output", "json"];
+    let listed = host.exec(words.iter().chain(flags).copied())?.ok()?.stdout;
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed)?;
+    let place = |one: &serde_json::Value| format!("{}:{}", one["host"].as_str().unwrap_or_default(), one["port"]);
+    let mut places: Vec<String> = listed.iter().map(place).collect();
+    places.sort();
+    Ok(places)
+}
+
+/// Installs behind a proxy that lets nothing but what is listed through. All of that is asked for, and nothing else is tried.
+fn complete_and_minimal(gateway: &Gateway, host: &Host, product: &str, flags: &[&str]) -> Result<()> {
+    host.sh("rm -rf /var/lib/apt/lists/*")?;
+    let all = listed(host, product, flags)?;
+    gateway.host().write("/root/proxy.py", include_str!("../data/network/proxy.py"), 0o644)?;
+    let allow = format!("ALLOW={} exec python3 /root/proxy.py {PORT} none >/root/asked", all.join(","));
+    gateway.run("fault", &["sh", "-c", &allow])?;
+    gateway.wait_for(PORT)?;
+    let wall = gateway.wall(host, &[PORT])?;
+    let proxy = format!("http://proxy.corp.test:{PORT}");
+    let install = ["surefoot", "install", product, "--yes", "--proxy", &proxy];
+    host.exec(install.iter().chain(flags).copied())?.ok()?;
+    let asked = gateway
+        .host()
+        .sh(r"sed -n 's|^GET http://\([^/]*\)/.*|\1|p; s|^CONNECT \([^ ]*\) .*|\1|p' /root/asked | sort -u")?;
+    let asked: Vec<String> =
+        asked.lines().map(|one| if one.contains(':') { one.to_owned() } else { format!("{one}:80") }).collect();
+    assert_eq!(all, asked);
+    wall.held()
+}
+
+/// With every component, MongoDB's from a mirror that stands for its vendor.
+#[test]
+fn the_list_of_the_services_is_complete_and_minimal() -> Result<()> {
+    let gateway = Gateway::boot()?;
+    let (web, repo, keys) = (Web::start()?, mongodb::repository(Suite::Bookworm)?, tempfile::tempdir()?);
+    std::fs::write(keys.path().join("server-7.0.asc"), repo.key())?;
+    web.serve("/mongodb", repo.folder());
+    web.serve("/keys", keys.path());
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    let mirror = |of: &str, at: &str| format!("[[mirror]]\nof = \"https://{of}\"\nurl = \"{}/{at}\"\n", web.url());
+    let mirrors = mirror("repo.mongodb.org/apt/debian", "mongodb") + &mirror("pgp.mongodb.com", "keys");
+    host.write("/root/mirrors.toml", mirrors, 0o600)?;
+    let answers = format!("mongodb = true\nmongodb_fingerprint = \"{}\"\n", repo.fingerprint());
+    host.write("/root/answers.toml", answers, 0o600)?;
+    let flags = ["--answers", "/root/answers.toml", "--mirrors", "/root/mirrors.toml"];
+    let all = listed(&host, "services", &flags)?;
+    let without = listed(&host, "services", &[])?;
+    ensure!(all.len() == without.len() + 1 && all.contains(&format!("10.77.0.1:{}", web.port())), "{all:?}");
+    complete_and_minimal(&gateway, &host, "services", &flags)?;
+    host.sh("systemctl is-active mongod redis-server nginx rabbitmq-server postgresql").map(drop)
+}
+
+/// StackStorm from its vendors' own addresses, which stand-ins answer for over https: nothing of the blueprint is replaced but the keys.
+#[test]
+fn the_list_of_stackstorm_is_complete_and_minimal() -> Result<()> {
+    let gateway = Gateway::boot()?;
+    let vendors = Vendors::start(Suite::Ubuntu)?;
+    gateway.front(&Vendors::NAMES, 443, &vendors.web.url(), (-1, 30))?;
+    let host = stackstorm::fresh()?.host().boot()?;
+    host.install_binary()?;
+    host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
+    host.write("/root/mirrors.toml", vendors.keys(), 0o600)?;
+    let answers = format!(
+        "password = '''{}'''\nworkers = '2'\nchatops = 'slack'\nslack_bot_token = 'xoxb-1-1-a'\nslack_app_token = 'xapp-1-A1-1-a'\n\
+         st2_fingerprint = '{}'\n",
+        stackstorm::PASSWORD,
+        "0".repeat(40)
+    );
+    host.write("/root/answers.toml", answers, 0o600)?;
+    let flags = ["--answers", "/root/answers.toml", "--mirrors", "/root/mirrors.toml", "--ca-file", "/root/ca.pem"];
+    let all = listed(&host, "stackstorm", &flags)?;
+    for name in Vendors::NAMES {
+        all.iter().find(|place| **place == format!("{name}:443")).with_context(|| format!("no {name} in {all:?}"))?;
+    }
+    // A server that somebody else runs is listed, too.
+    let elsewhere =
+        listed(&host, "stackstorm", &[&flags[..], &["--set", "redis_server=redis.corp.test:6380"]].concat())?;
+    let more: Vec<&String> = elsewhere.iter().filter(|place| !all.contains(place)).collect();
+    assert_eq!(more, ["redis.corp.test:6380"]);
+    complete_and_minimal(&gateway, &host, "stackstorm", &flags)?;
+    host.sh("systemctl is-active st2api st2auth st2stream st2chatops mongod rabbitmq-server redis-server nginx")
+        .map(drop)
+}
