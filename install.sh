@@ -117,6 +117,9 @@ fetch() {
     if have curl; then
         set -- "$1" "$2" -fsSL --retry 3 --connect-timeout 20 -C -
         [ -z "$ca" ] || set -- "$@" --cacert "$ca"
+        case $ca/$proxy in
+        ?*/https://*) set -- "$@" --proxy-cacert "$ca" ;;
+        esac
         url=$1 to=$2
         shift 2
         curl "$@" -o "$to" "$url" && return 0
@@ -207,6 +210,7 @@ check_signature() {
     else
         verify_by_openssl "$1" "$work/$file.minisig"
     fi || die "the signature of $file is not right: do not use it (checked by $by)"
+    (cd "$work" && rm -f "$file.minisig" sig sig.raw sig.all key key.pem hash said)
 }
 
 # can a program be run from folder $1?
@@ -255,8 +259,9 @@ as_root() {
 # puts the program where it is found again, if that can be done, and says where it is
 place() {
     bin=${SUREFOOT_BIN_DIR:-/usr/local/bin}
-    program=$bin/surefoot
-    if [ -f "$program" ] && right_sum "$program"; then return 0; fi
+    for program in "$work/surefoot" "$bin/surefoot"; do
+        if [ -f "$program" ] && right_sum "$program"; then return 0; fi
+    done
     get
     chmod 755 "$part"
     # shellcheck disable=SC2016 # expanded by the shell that is started
@@ -268,7 +273,7 @@ place() {
     for folder in "$work" /opt /run /var/lib "${HOME:-/nonexistent}"; do
         if runs_programs "$folder"; then
             program=$folder/surefoot
-            cp "$part" "$program" && chmod 755 "$program" && say "cannot write to $bin: the program is $program" && return 0
+            mv "$part" "$program" && chmod 755 "$program" && say "cannot write to $bin: the program is $program" && return 0
         fi
     done
     die "found no folder that programs can be run from: set SUREFOOT_BIN_DIR"
@@ -299,8 +304,14 @@ run() {
             [ -z "$value" ] || { assignment "$name" "$value" && echo "export $name"; }
         done >"$settings"
     ) || die "cannot write $settings"
-    # shellcheck disable=SC2016 # expanded by the shell that sudo starts
-    exec sudo -- sh -c 'settings=$1; shift; . "$settings"; rm -f "$settings"; exec "$@"' sh "$settings" "$program" "$@" <"$input"
+    # what a signal means is for the program to say
+    trap : HUP INT TERM
+    # shellcheck disable=SC2016,SC2024 # expanded by the shell that sudo starts; the input may be of the user
+    sudo -- sh -c 'settings=$1; shift; . "$settings"; rm -f "$settings"; exec "$@"' sh "$settings" "$program" "$@" <"$input"
+    result=$?
+    # it is still there where sudo refused
+    rm -f "$settings"
+    exit $result
 }
 
 main() {

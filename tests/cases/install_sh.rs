@@ -1,6 +1,7 @@
 //! install.sh: under every shell, with either downloader, cut off anywhere, and with a wrong byte in everything that it checks.
 
 use anyhow::{Context, Result, ensure};
+use lab::gateway::{Gateway, Kind};
 use lab::web::{Answer, Web};
 use lab::{Host, Output, Suite, place, tool};
 use std::fs;
@@ -142,12 +143,33 @@ fn install_sh_by_sudo_and_beside_a_folder_that_cannot_be_written_to() -> Result<
     let plan = run.env("HOME", "/home/jo").env("SUREFOOT_INPUT_SITE", "from-jo.example").output()?.ok()?;
     ensure!(plan.stdout.contains("from-jo.example"), "the environment was dropped: {plan:?}");
     ensure!(plan.stderr.contains("cannot write to /usr/local/bin"), "{plan:?}");
+    let run = host.run(["sh", "-s", "--", "--version"]).as_user("jo").stdin(&script).env("HOME", "/home/jo");
+    ensure!(!run.output()?.ok()?.stderr.contains("getting"), "it was fetched again");
     let left = host.sh("ls -A /home/jo/.cache/surefoot-*")?;
     ensure!(
         left.contains("surefoot") && !left.contains("environment"),
         "the settings for sudo are still there: {left}"
     );
+    // Who may not use sudo leaves no password behind.
+    host.sh("useradd -m kim")?;
+    let run = host.run(["sh", "-s", "--", "plan", "/root/web"]).as_user("kim").stdin(&script);
+    let refused = run.env("HOME", "/home/kim").env("SUREFOOT_PROXY_PASSWORD", "hunter2").output()?;
+    ensure!(!refused.success() && refused.stderr.contains("sudo"), "{refused:?}");
+    assert_eq!(host.sh("ls -A /home/kim/.cache/surefoot-*; grep -rl hunter2 /home/kim /tmp || true")?, "surefoot");
     Ok(())
+}
+
+#[test]
+fn install_sh_by_a_proxy_whose_certificate_is_from_a_ca_of_ones_own() -> Result<()> {
+    let (release, host, gateway) = (Release::make()?, host()?, Gateway::boot()?);
+    gateway.start(Kind::Tls)?;
+    host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
+    let wall = gateway.wall(&host, &[Kind::Tls.port()])?;
+    let flags = ["--proxy", &Kind::Tls.url(), "--ca-file", "/root/ca.pem"];
+    let run = host.run(["sh", "-s", "--", "endpoints", "services"].iter().chain(&flags).copied());
+    let listed = run.stdin(release.script()?).output()?.ok()?.stdout;
+    ensure!(listed.contains("connects to https://proxy.corp.test:3130 only"), "{listed}");
+    wall.held()
 }
 
 #[test]
