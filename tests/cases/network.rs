@@ -37,8 +37,6 @@ struct Case {
     failure: Failure,
     #[serde(default = "yes")]
     look: bool,
-    #[serde(default = "yes")]
-    late: bool,
     #[serde(default)]
     mend: String,
     fix: Option<(i32, i32)>,
@@ -177,7 +175,7 @@ fn try_case(case: &Case) -> Result<()> {
         let check = "endpoint ".to_owned() + &name_of_check(&office.host)?;
         let ignored = [&flags[..], &["--ignore", &check]].concat();
         office.failed(&office.install(&ignored)?, later).context("with the check ignored")?;
-        if case.proxy == "fault" && case.late {
+        if case.proxy == "fault" {
             office.faulty(&case.fault, "late")?;
             office.failed(&office.install(&flags)?, later).context("injected after the check")?;
         }
