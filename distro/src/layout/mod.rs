@@ -12,7 +12,7 @@ mod redis;
 pub use mongodb::Mongodb;
 pub(crate) use nginx::MAIN as NGINX_CONF;
 pub use nginx::{Nginx, Sites, web_group};
-pub use postgresql::Postgresql;
+pub use postgresql::{Cluster, Postgresql};
 pub use rabbitmq::{PortMapper, Rabbitmq};
 pub use redis::{Redis, Users};
 

@@ -6,11 +6,15 @@ use crate::facts::Family;
 /// How a distribution has clusters of PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Postgresql {
-    /// As Debian: each has a version and a name, and a folder below /etc; packages have the version in their name. The version of the
-    /// distribution, where it is known.
+    /// As Debian: each has a version and a name, and its package makes it. The version of the distribution, where it is known.
     Versioned(Option<&'static str>),
-    /// As Enterprise Linux: one, which is not there until somebody makes it, with its configuration among its data.
-    Single,
+    /// As Enterprise Linux: one, known by its folder, and there when somebody made it.
+    Single {
+        /// Its folder.
+        folder: &'static str,
+        /// Package of its extensions.
+        extensions: &'static str,
+    },
 }
 
 impl Postgresql {
@@ -18,6 +22,9 @@ impl Postgresql {
     pub fn of(facts: &Facts) -> Option<Self> {
         match facts.family {
             Family::Debian => Some(Postgresql::Versioned(version(facts))),
+            Family::RedHat => {
+                Some(Postgresql::Single { folder: "/var/lib/pgsql/data", extensions: "postgresql-contrib" })
+            }
             _ => None,
         }
     }
@@ -36,4 +43,46 @@ fn version(facts: &Facts) -> Option<&'static str> {
         ("ubuntu", "25.04" | "25.10") => "17",
         _ => return None,
     })
+}
+
+/// Where a cluster has what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Package of its server.
+    pub package: String,
+    /// Its unit.
+    pub unit: String,
+    /// Folder of its configuration.
+    pub folder: String,
+    /// File of ours that its configuration includes.
+    pub own: String,
+    /// Folder of its programs.
+    pub programs: String,
+    /// Where its log is: a file, or a folder.
+    pub log: String,
+}
+
+impl Cluster {
+    /// The cluster `name` of a version; where there is none, `name` is its folder.
+    pub fn of(version: &str, name: &str) -> Self {
+        if version.is_empty() {
+            return Self {
+                package: "postgresql-server".to_owned(),
+                unit: "postgresql.service".to_owned(),
+                folder: name.to_owned(),
+                own: format!("{name}/surefoot.conf"),
+                programs: "/usr/bin".to_owned(),
+                log: format!("{name}/log"),
+            };
+        }
+        let folder = format!("/etc/postgresql/{version}/{name}");
+        Self {
+            package: format!("postgresql-{version}"),
+            unit: format!("postgresql@{version}-{name}.service"),
+            own: format!("{folder}/conf.d/surefoot.conf"),
+            folder,
+            programs: format!("/usr/lib/postgresql/{version}/bin"),
+            log: format!("/var/log/postgresql/postgresql-{version}-{name}.log"),
+        }
+    }
 }

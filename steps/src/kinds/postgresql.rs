@@ -11,13 +11,16 @@ use serde::Deserialize;
 use super::server::{external, listen, outside, reached_at};
 use super::units::Size;
 use super::{Context, Kind, refused, unsupported};
-use crate::Resource;
 use crate::resources::file::File;
+use crate::resources::key_value::KeyValue;
 use crate::resources::packages::Packages;
-use crate::resources::postgresql::{Cluster, Database};
+use crate::resources::postgresql::{Cluster, Database, NewCluster};
 use crate::resources::service::{Ready, Service};
 use crate::resources::top_block::TopBlock;
+use crate::{KeyFormat, Resource, Stage};
 
+/// The unit that starts all clusters at boot, where they have a version.
+const ALL_CLUSTERS: &str = "postgresql.service";
 /// Longest name that PostgreSQL takes.
 const NAME_BYTES: usize = 63;
 
@@ -62,6 +65,26 @@ fn main() -> String {
 }
 
 impl Settings {
+    /// The cluster that is meant, reached at `address`.
+    fn cluster(&self, cx: &dyn Context, layout: Postgresql, address: IpAddr) -> Result<Cluster> {
+        let version = match (layout, self.version) {
+            (Postgresql::Single { folder, .. }, None) if self.cluster == main() => {
+                return Ok(Cluster::at(folder, address));
+            }
+            (Postgresql::Single { .. }, _) => {
+                let message = format!("{} has one cluster, without a version and a name", cx.facts().os_name);
+                return Err(refused(cx, &message, "leave 'version' and 'cluster' out"));
+            }
+            (Postgresql::Versioned(_), Some(version)) => version.to_string(),
+            (Postgresql::Versioned(Some(version)), None) => version.to_owned(),
+            (Postgresql::Versioned(None), None) => {
+                let message = format!("which PostgreSQL {} has is not known", cx.facts().os_name);
+                return Err(refused(cx, &message, "give 'version', as in the name of the package postgresql-VERSION"));
+            }
+        };
+        Ok(Cluster { version, name: self.cluster.clone(), address })
+    }
+
     /// A name that needs no thought in SQL, in pg_hba.conf and in paths.
     fn check_names(&self, cx: &dyn Context, database: &str) -> Result<()> {
         let good = |name: &str, more: &str| {
@@ -138,59 +161,72 @@ impl Kind for Settings {
             };
             return external(cx, &self.external, ready);
         }
-        let Some(Postgresql::Versioned(usual)) = Postgresql::of(cx.facts()) else {
-            return Err(unsupported(Self::NAME, cx));
-        };
-        let version = match (self.version, usual) {
-            (Some(version), _) => version.to_string(),
-            (None, Some(version)) => version.to_owned(),
-            (None, None) => {
-                let message = format!("which PostgreSQL {} has is not known", cx.facts().os_name);
-                return Err(refused(cx, &message, "give 'version', as in the name of the package postgresql-VERSION"));
-            }
-        };
+        let layout = Postgresql::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
         if self.port == Some(0) {
             return Err(refused(cx, "there is no port 0", "leave 'port' out for the cluster's own"));
         }
-        let package = format!("postgresql-{version}");
-        let cluster = Cluster { version, name: self.cluster.clone(), address: reached_at(&bind) };
-        let (unit, folder) = (cluster.unit(), cluster.folder());
-        let own = format!("{folder}/conf.d/surefoot.conf");
-        let logins = format!("{folder}/pg_hba.conf");
-        let log = format!("/var/log/postgresql/postgresql-{}-{}.log", cluster.version, cluster.name);
+        let cluster = self.cluster(cx, layout, reached_at(&bind))?;
+        let paths = cluster.paths();
+        let main = format!("{}/postgresql.conf", paths.folder);
+        let logins = format!("{}/pg_hba.conf", paths.folder);
         let ready = Ready::Cluster { cluster: cluster.clone(), user: self.user.clone(), database: database.clone() };
-        Ok(vec![
-            Box::new(Packages::new(vec![package.clone()], vec!["postgresql.service".to_owned(), unit.clone()])),
-            Box::new(File { meta: Meta::new(0o644, "postgres", "postgres"), ..File::new(&own, self.config(&bind)) }),
-            Box::new(TopBlock {
-                path: logins.clone(),
-                name: format!("{}/{}", cx.product(), cx.step()),
-                lines: self.logins(&database),
-            }),
-            Box::new(Service {
-                reload: true,
-                config: vec![logins.into()],
-                start_config: vec![format!("{folder}/postgresql.conf").into(), own.into()],
-                package: Some(package),
-                ready: Some(ready),
-                ports: self.port.into_iter().collect(),
-                outside: outside(&bind),
-                logs: vec![log.into()],
-                independent: true,
-                ..Service::new(unit)
-            }),
-            // It starts the clusters at boot.
-            Box::new(Service { package: Some("postgresql-common".to_owned()), ..Service::new("postgresql.service") }),
-            Box::new(Database {
-                cluster,
-                role: self.user,
-                password: self.password,
-                createdb: self.createdb,
-                name: database,
-                extensions: self.extensions,
-            }),
-        ])
+        let meta = |mode| Meta::new(mode, "postgres", "postgres");
+        let own = |mode| File { meta: meta(mode), ..File::new(&paths.own, self.config(&bind)) };
+        let mut resources: Vec<Box<dyn Resource>> = Vec::new();
+        match layout {
+            Postgresql::Versioned(_) => {
+                let units = vec![ALL_CLUSTERS.to_owned(), paths.unit.clone()];
+                resources.push(Box::new(Packages::new(vec![paths.package.clone()], units)));
+                resources.push(Box::new(own(0o644)));
+            }
+            Postgresql::Single { extensions, .. } => {
+                let mut names = vec![paths.package.clone()];
+                names.extend((!self.extensions.is_empty()).then(|| extensions.to_owned()));
+                resources.push(Box::new(Packages::new(names, vec![paths.unit.clone()])));
+                resources.push(Box::new(NewCluster { cluster: cluster.clone() }));
+                resources.push(Box::new(own(0o600)));
+                resources.push(Box::new(KeyValue {
+                    path: main.clone(),
+                    format: KeyFormat::Space,
+                    key: "include".to_owned(),
+                    value: format!("'{}'", paths.own),
+                    repeat: true,
+                    sensitive: false,
+                    stage: Stage::Configure,
+                }));
+            }
+        }
+        resources.push(Box::new(TopBlock {
+            path: logins.clone(),
+            name: format!("{}/{}", cx.product(), cx.step()),
+            lines: self.logins(&database),
+        }));
+        resources.push(Box::new(Service {
+            reload: true,
+            config: vec![logins.into()],
+            start_config: vec![main.into(), paths.own.into()],
+            package: Some(paths.package),
+            ready: Some(ready),
+            ports: self.port.into_iter().collect(),
+            outside: outside(&bind),
+            logs: vec![paths.log.into()],
+            independent: true,
+            ..Service::new(paths.unit)
+        }));
+        if matches!(layout, Postgresql::Versioned(_)) {
+            let package = Some("postgresql-common".to_owned());
+            resources.push(Box::new(Service { package, ..Service::new(ALL_CLUSTERS) }));
+        }
+        resources.push(Box::new(Database {
+            cluster,
+            role: self.user,
+            password: self.password,
+            createdb: self.createdb,
+            name: database,
+            extensions: self.extensions,
+        }));
+        Ok(resources)
     }
 }
 
@@ -234,6 +270,32 @@ mod tests {
              # surefoot demo/db: end\n"
         );
         assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
+    }
+
+    #[test]
+    fn where_there_is_one_cluster() {
+        let mut step = Step::new("db");
+        step.facts.family = Family::RedHat;
+        let settings = json!({"user": "shop", "password": "hunter2", "extensions": ["pg_trgm"]});
+        let resources = step.expand::<Settings>(settings).unwrap();
+        let expected = [
+            "packages all",
+            "cluster /var/lib/pgsql/data",
+            "file /var/lib/pgsql/data/surefoot.conf",
+            "key_value /var/lib/pgsql/data/postgresql.conf include '/var/lib/pgsql/data/surefoot.conf'",
+            "lines /var/lib/pgsql/data/pg_hba.conf",
+            "service postgresql.service",
+            "database /var/lib/pgsql/data/shop",
+        ];
+        assert_eq!(names(&resources), expected);
+        assert_eq!(resources[0].packages().unwrap().names, ["postgresql-server", "postgresql-contrib"]);
+        for settings in [
+            json!({"user": "a", "password": "x", "version": 15}),
+            json!({"user": "a", "password": "x", "cluster": "b"}),
+        ] {
+            let error = step.expand::<Settings>(settings).unwrap_err();
+            assert!(error.to_string().ends_with(" has one cluster, without a version and a name"), "{error}");
+        }
     }
 
     #[test]
@@ -287,7 +349,7 @@ mod tests {
             assert_eq!(error.to_string(), format!("step 'db': {wanted}"));
             assert_eq!(distro::Fault::class_of(&error), distro::Class::Blueprint);
         }
-        step.facts.family = Family::RedHat;
+        step.facts.family = Family::Suse;
         let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
         assert_eq!(distro::Fault::class_of(&error), distro::Class::Unsupported);
     }

@@ -1,7 +1,9 @@
-//! A cluster of PostgreSQL as Debian lays it out, and what is in it: a role, its database, extensions.
+//! A cluster of PostgreSQL, and what is in it: a role, its database, extensions.
 //!
 //! Looked at by the role's own login, over the wire. What a refused login does not tell, and every change, goes through `psql` as the
 //! user `postgres`, with SQL on its standard input. The server never sees the password: it is given what it would keep of it.
+
+mod new_cluster;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,10 +13,12 @@ use std::time::Duration;
 use anyhow::Result;
 use distro::net::{Endpoint, PgAnswer, PgLogin, Row, connect, postgres_ask, scram_verifier};
 use distro::services::{self, Act};
-use distro::{Class, Command, Fault, Host, files};
+use distro::{Class, Command, Fault, Host, files, layout};
 use serde_json::Value;
 
 use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
+
+pub use new_cluster::NewCluster;
 
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -30,9 +34,9 @@ const SEEN_BY_ROLE: &str = "SELECT rolcanlogin::text, rolcreatedb::text, \
 /// A cluster: a server process with its data, one of several on a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// Major version.
+    /// Major version; empty where there is only one cluster.
     pub version: String,
-    /// Name.
+    /// Name; its folder, where there is only one.
     pub name: String,
     /// Address of this host at which it is reached.
     pub address: IpAddr,
@@ -40,19 +44,19 @@ pub struct Cluster {
 
 impl fmt::Display for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.version, self.name)
+        if self.version.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.version, self.name) }
     }
 }
 
 impl Cluster {
-    /// Its unit.
-    pub fn unit(&self) -> String {
-        format!("postgresql@{}-{}.service", self.version, self.name)
+    /// The only one of a host, in `folder`.
+    pub fn at(folder: &str, address: IpAddr) -> Self {
+        Self { version: String::new(), name: folder.to_owned(), address }
     }
 
-    /// The folder with its configuration.
-    pub fn folder(&self) -> String {
-        format!("/etc/postgresql/{self}")
+    /// Where it has what.
+    pub fn paths(&self) -> layout::Cluster {
+        layout::Cluster::of(&self.version, &self.name)
     }
 
     /// Where it listens, by its configuration: several clusters of a host have a port each.
@@ -65,9 +69,9 @@ impl Cluster {
     }
 
     fn configured_port(&self) -> Result<Option<u16>> {
-        let folder = self.folder();
-        let main = files::read(Path::new(&format!("{folder}/postgresql.conf")))?.unwrap_or_default();
-        let own = files::read(Path::new(&format!("{folder}/conf.d/surefoot.conf")))?.unwrap_or_default();
+        let paths = self.paths();
+        let main = files::read(Path::new(&format!("{}/postgresql.conf", paths.folder)))?.unwrap_or_default();
+        let own = files::read(Path::new(&paths.own))?.unwrap_or_default();
         Ok(port_in(&own).or(port_in(&main)))
     }
 
@@ -84,7 +88,7 @@ impl Cluster {
     pub fn check_logins(&self, host: &Host) -> Result<()> {
         let wrong = "SELECT 'line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL;\n";
         let output = self.psql(host, "postgres", wrong)?;
-        let path = format!("{}/pg_hba.conf", self.folder());
+        let path = format!("{}/pg_hba.conf", self.paths().folder);
         let Some(first) = output.stdout.lines().next() else {
             let failed = || output.fault(Class::Service, format!("PostgreSQL {self} cannot be asked about {path}"));
             return if output.ok() { Ok(()) } else { Err(failed().advice(self.where_to_look()).into()) };
@@ -96,14 +100,13 @@ impl Cluster {
     }
 
     fn where_to_look(&self) -> String {
-        let log = format!("/var/log/postgresql/postgresql-{}-{}.log", self.version, self.name);
-        format!("see what it says, and its log ({log}), then run again with --resume")
+        format!("see what it says, and its log ({}), then run again with --resume", self.paths().log)
     }
 
     /// Runs `sql` in `database` as the user `postgres`; the columns of what it answers are parted by tabs.
     fn psql(&self, host: &Host, database: &str, sql: &str) -> Result<distro::command::Output> {
         let Endpoint::Tcp(address) = self.endpoint()? else { anyhow::bail!("a cluster has a port") };
-        let program = format!("/usr/lib/postgresql/{}/bin/psql", self.version);
+        let program = format!("{}/psql", self.paths().programs);
         let args =
             ["-u", "postgres", "--", &program, "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", database];
         Command::new("runuser")
@@ -328,12 +331,12 @@ impl Resource for Database {
     }
 
     fn units(&self) -> Vec<String> {
-        vec![self.cluster.unit()]
+        vec![self.cluster.paths().unit]
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         let pending = |why: &str| Ok(Probe::Pending(format!("PostgreSQL {}, {why}", self.cluster)));
-        if !cx.look.unit(&self.cluster.unit())?.active {
+        if !cx.look.unit(&self.cluster.paths().unit)?.active {
             return pending("which does not run");
         }
         let login = PgLogin { user: &self.role, password: Some(&self.password), database: &self.name };
@@ -372,24 +375,24 @@ pub(crate) fn undo_drop(cx: &UndoCx<'_>, version: &str, cluster: &str, what: &st
         name: cluster.to_owned(),
         address: std::net::Ipv4Addr::LOCALHOST.into(),
     };
-    let whole = format!("{what} {name} of PostgreSQL {cluster}");
-    if files::stat(cx.look, Path::new(&cluster.folder()))?.is_none() {
+    let (whole, paths) = (format!("{what} {name} of PostgreSQL {cluster}"), cluster.paths());
+    if files::stat(cx.look, Path::new(&paths.folder))?.is_none() {
         return Ok(Undone::Gone);
     }
     // After an uninstall that kept data the server is gone, and can drop nothing.
-    if files::stat(cx.look, Path::new(&format!("/usr/lib/postgresql/{version}/bin/postgres")))?.is_none() {
-        return Ok(Undone::Kept(format!("{whole}: it goes when package postgresql-{version} is purged")));
+    if files::stat(cx.look, Path::new(&format!("{}/postgres", paths.programs)))?.is_none() {
+        return Ok(Undone::Kept(format!("{whole}: it goes with the data of package {}", paths.package)));
     }
     // It may have been stopped a moment ago, when its service was taken back.
-    let rests = !cx.look.unit(&cluster.unit())?.active;
-    if rests && !services::act(cx.host, Act::Start, &cluster.unit())?.ok() {
-        return Ok(Undone::Kept(format!("{whole} stays: {} does not start", cluster.unit())));
+    let rests = !cx.look.unit(&paths.unit)?.active;
+    if rests && !services::act(cx.host, Act::Start, &paths.unit)?.ok() {
+        return Ok(Undone::Kept(format!("{whole} stays: {} does not start", paths.unit)));
     }
     let force = if what == "database" { " WITH (FORCE)" } else { "" };
     let sql = format!("DROP {what} IF EXISTS {}{force};\n", identifier(name));
     let output = cluster.psql(cx.host, "postgres", &sql)?;
     if rests {
-        services::act(cx.host, Act::Stop, &cluster.unit())?;
+        services::act(cx.host, Act::Stop, &paths.unit)?;
     }
     Ok(if output.ok() {
         Undone::Done(format!("dropped {whole}"))
