@@ -1,10 +1,18 @@
 //! A stand-in for Enterprise Linux 9: real dnf, rpm and systemd on a Debian root, with signed repositories of its own.
 
-use anyhow::{Result, ensure};
-use lab::{Digest, Host, Suite, Watch, repo::Signature, rpm::RpmRepo, run::ensure_said, sweep::SERVICES, web::Web};
+use anyhow::{Context, Result, ensure};
+use lab::{
+    Digest, Host, Suite, Watch,
+    repo::Signature,
+    rpm::RpmRepo,
+    run::ensure_said,
+    sweep::{self, SERVICES},
+    web::Web,
+};
 
+const INSTALL: [&str; 6] = ["surefoot", "install", "services", "--yes", "--answers", "/root/answers.toml"];
 /// What rpm leaves, as on every host that had the packages, with what is below: accounts, logs, and folders that a server wrote into.
-const LEFT: [&str; 12] = [
+const LEFT: [&str; 17] = [
     "file /var/cache/dnf/.gpgkeyschecked.yum",
     "file /var/log/dnf.librepo.log",
     "file /var/log/dnf.log",
@@ -12,10 +20,15 @@ const LEFT: [&str; 12] = [
     "file /var/log/hawkey.log",
     "file /var/lib/nginx",
     "file /var/log/nginx",
+    "file /var/log/rabbitmq",
     "file /var/log/redis",
     "group nginx",
+    "group postgres",
+    "group rabbitmq",
     "group redis",
     "user nginx",
+    "user postgres",
+    "user rabbitmq",
     "user redis",
 ];
 
@@ -37,18 +50,37 @@ fn host_with(web: &Web, repo: &RpmRepo) -> Result<Host> {
     Ok(host)
 }
 
-/// A host whose distribution has a repository of its own with these packages, as all of Enterprise Linux have.
-fn distribution(web: &Web, repo: &RpmRepo) -> Result<Host> {
-    web.serve("/el9", repo.folder());
-    let host = Host::boot(Suite::El9)?;
-    host.install_binary()?;
-    let key = "/etc/pki/rpm-gpg/RPM-GPG-KEY-Rocky-9";
-    let definition =
-        format!("[appstream]\nname=Rocky Linux 9\nbaseurl={}/el9\ngpgcheck=1\ngpgkey=file://{key}\n", web.url());
-    host.write(key, repo.key(), 0o644)?;
-    host.write("/etc/yum.repos.d/rocky.repo", definition, 0o644)?;
-    host.sh(&format!("rpm --import {key} && dnf -q makecache"))?;
-    Ok(host)
+/// The repositories of a host before surefoot comes: the distribution's own, and the vendor's of RabbitMQ, which no distribution has.
+struct Served {
+    web: Web,
+    repos: [(&'static str, RpmRepo); 2],
+}
+
+impl Served {
+    fn start() -> Result<Self> {
+        let signed = |names: &[&str]| RpmRepo::new(names, Signature::Right, Signature::Right);
+        let distribution = signed(&["redis", "nginx", "postgresql"])?;
+        let (web, repos) = (Web::start()?, [("appstream", distribution), ("rabbitmq", signed(&["rabbitmq-server"])?)]);
+        for (name, repo) in &repos {
+            web.serve(&format!("/{name}"), repo.folder());
+        }
+        Ok(Self { web, repos })
+    }
+
+    fn host(&self) -> Result<Host> {
+        let host = Host::boot(Suite::El9)?;
+        host.install_binary()?;
+        host.write("/root/answers.toml", SERVICES.answers, 0o600)?;
+        for (name, repo) in &self.repos {
+            let (key, url) = (format!("/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"), self.web.url());
+            let definition = format!("[{name}]\nname={name}\nbaseurl={url}/{name}\ngpgcheck=1\ngpgkey=file://{key}\n");
+            host.write(&key, repo.key(), 0o644)?;
+            host.write(&format!("/etc/yum.repos.d/{name}.repo"), definition, 0o644)?;
+            host.sh(&format!("rpm --import {key}"))?;
+        }
+        host.sh("dnf -q makecache")?;
+        Ok(host)
+    }
 }
 
 /// Nothing but what rpm leaves is there that was not there before.
@@ -65,24 +97,44 @@ fn nothing_is_left(before: &Digest, host: &Host) -> Result<()> {
 
 #[test]
 fn the_services_come_and_go() -> Result<()> {
-    let (web, repo) = (Web::start()?, RpmRepo::new(&["redis", "nginx"], Signature::Right, Signature::Right)?);
-    let host = distribution(&web, &repo)?;
-    host.write("/root/answers.toml", SERVICES.answers, 0o600)?;
-    let install = "install services --yes --answers /root/answers.toml --set site=box.lab.test \
-                   --set rabbitmq=false --set postgresql=false";
+    let served = Served::start()?;
+    let host = served.host()?;
     let before = Digest::of(&host)?;
     let watch = Watch::start(&host)?;
-    host.surefoot(install)?.ok()?;
-    watch.end(&host)?.never_open(&[80, 6379], &[80, 443])?;
+    let (points, output) = host.run(INSTALL).kill_points()?;
+    output.ok()?;
+    watch.end(&host)?.never_open(&[80, 5432, 5672, 6379, 15672], &[80, 443])?;
+    for unit in ["nginx", "postgresql", "rabbitmq-server", "redis"] {
+        let started = format!("journalctl -b -o cat -u {unit} | grep -c '^Started'; systemctl is-enabled {unit}");
+        assert_eq!(host.sh(&started)?, "1\nenabled", "{unit}: one start, with the final configuration");
+    }
+    for login in SERVICES.logins {
+        SERVICES.login(&host, login).with_context(|| (*login).to_owned())?;
+    }
     // The server that nginx.conf has by itself makes way, and nothing else of it changes.
     assert_eq!(host.sh("rpm -V nginx nginx-core || true")?, "S.5....T.  c /etc/nginx/nginx.conf");
     assert_eq!(host.sh("sed -n 's/^#surefoot# //p' /etc/nginx/nginx.conf | grep -c .")?, "14");
-
-    ensure_said(&host.surefoot(install)?.ok()?, " in place, 0 changed, 0 failed")?;
+    let again = || ensure_said(&host.run(INSTALL).output()?.ok()?, " in place, 0 changed, 0 failed");
+    again()?;
     // Also where the memory of it is gone.
     host.sh("mv /var/lib/surefoot /root/state")?;
-    ensure_said(&host.surefoot(install)?.ok()?, " in place, 0 changed, 0 failed")?;
+    again()?;
     host.sh("rm -r /var/lib/surefoot && mv /root/state /var/lib/surefoot")?;
+
+    // Killed anywhere on the way, it comes to the same.
+    let whole = Digest::of(&host)?;
+    let seed = sweep::seed()?;
+    let point = &points[sweep::Random::new(seed).below(points.len())];
+    let killed = served.host()?;
+    ensure!(killed.run_killed_at(point, INSTALL)?.killed(), "{point:?} was not reached");
+    let resumed = killed.surefoot("install --resume --yes")?;
+    if resumed.stderr.contains("nothing to resume") {
+        killed.run(INSTALL).output()?.ok()?;
+    } else {
+        resumed.ok()?;
+    }
+    let differences = Digest::diff(&whole, &Digest::of(&killed)?);
+    ensure!(differences.is_empty(), "killed at {point:?}, seed {seed}, the host differs: {differences:#?}");
 
     host.surefoot("uninstall --purge --yes")?.ok()?;
     nothing_is_left(&before, &host)

@@ -39,6 +39,10 @@ impl Rabbitmq {
                 purged: true,
                 imports_once: since(facts, 13, 25),
             }),
+            // Its vendor's: the distribution has none.
+            Family::RedHat => {
+                Some(Self { port_mapper: None, has_environment: false, purged: false, imports_once: false })
+            }
             _ => None,
         }
     }

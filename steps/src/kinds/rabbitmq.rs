@@ -13,6 +13,7 @@ use super::server::{external, listen, outside, reached_at};
 use super::units::Size;
 use super::{Context, Kind, refused, unsupported};
 use crate::Resource;
+use crate::resources::data_folder::DataFolder;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::packages::Packages;
@@ -24,6 +25,7 @@ const NAME_BYTES: usize = 255;
 const PACKAGE: &str = "rabbitmq-server";
 const UNIT: &str = "rabbitmq-server.service";
 const FOLDER: &str = "/etc/rabbitmq";
+const DATA: &str = "/var/lib/rabbitmq";
 /// Where the service manager reads what is added to a unit.
 const UNITS: &str = "/etc/systemd/system";
 
@@ -249,13 +251,23 @@ impl Kind for Settings {
         let at_address = |path: String, text: fn(Ipv4Addr) -> String| -> Box<dyn Resource> {
             Box::new(NodeAddress { path, text, environment: environment.clone() })
         };
-        Ok(vec![
-            Box::new(Packages::new(
-                vec![PACKAGE.to_owned()],
-                ["epmd.socket", "epmd.service", UNIT].map(str::to_owned).to_vec(),
-            )),
-            Box::new(Directory::new(format!("{UNITS}/epmd.socket.d"))),
-            at_address(format!("{UNITS}/epmd.socket.d/surefoot.conf"), socket_file),
+        let mapper = layout.port_mapper;
+        let units = mapper.iter().flat_map(|mapper| [mapper.socket, mapper.unit]).chain([UNIT]);
+        let mut resources: Vec<Box<dyn Resource>> =
+            vec![Box::new(Packages::new(vec![PACKAGE.to_owned()], units.map(str::to_owned).collect()))];
+        if !layout.purged {
+            resources.push(Box::new(DataFolder { path: DATA.to_owned(), package: PACKAGE.to_owned() }));
+        }
+        if let Some(mapper) = mapper {
+            let folder = format!("{UNITS}/{}.d", mapper.socket);
+            resources.push(Box::new(Directory::new(&folder)));
+            resources.push(at_address(format!("{folder}/surefoot.conf"), socket_file));
+        }
+        if !layout.has_environment {
+            resources
+                .push(Box::new(File { once: true, ..File::new(&environment, "# The environment of the node.\n") }));
+        }
+        resources.extend::<Vec<Box<dyn Resource>>>(vec![
             Box::new(Directory::new(format!("{UNITS}/{UNIT}.d"))),
             at_address(format!("{UNITS}/{UNIT}.d/surefoot.conf"), unit_file),
             Box::new(Directory::new(format!("{FOLDER}/conf.d"))),
@@ -273,7 +285,12 @@ impl Kind for Settings {
                     ..File::new(format!("{definitions}/surefoot.json"), accounts.definitions())
                 },
             }),
-            Box::new(Service { package: Some("erlang-base".to_owned()), ..Service::new("epmd.socket") }),
+        ]);
+        if let Some(mapper) = mapper {
+            let package = Some(mapper.package.to_owned());
+            resources.push(Box::new(Service { package, ..Service::new(mapper.socket) }));
+        }
+        resources.extend::<Vec<Box<dyn Resource>>>(vec![
             Box::new(Service {
                 config: vec![
                     own.into(),
@@ -292,7 +309,8 @@ impl Kind for Settings {
                 ..Service::new(UNIT)
             }),
             Box::new(accounts),
-        ])
+        ]);
+        Ok(resources)
     }
 }
 
@@ -341,6 +359,22 @@ mod tests {
         );
         assert!(!wants(&resources, expected[10]).contains("hunter2"), "a definition has hashes only");
         assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
+    }
+
+    #[test]
+    fn where_the_node_brings_the_port_mapper_along() {
+        let mut step = Step::new("broker");
+        step.facts.family = distro::facts::Family::RedHat;
+        let resources = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap();
+        let expected = [
+            "packages all",
+            "data_folder /var/lib/rabbitmq",
+            "file /etc/rabbitmq/rabbitmq-env.conf",
+            "directory /etc/systemd/system/rabbitmq-server.service.d",
+            "file /etc/systemd/system/rabbitmq-server.service.d/surefoot.conf",
+        ];
+        assert_eq!(names(&resources)[..5], expected);
+        assert!(!names(&resources).iter().any(|name| name.contains("epmd")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The data folder that a package makes, and that purging the package leaves behind.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Result;
@@ -19,18 +20,25 @@ pub struct DataFolder {
     pub package: String,
 }
 
+/// Is there nothing in it but folders of which the same holds?
+fn is_empty(path: &Path) -> Result<bool> {
+    let entries = match path.read_dir() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(io_fault(&error, "list", path).into()),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| io_fault(&error, "list", path))?;
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) || !is_empty(&entry.path())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl DataFolder {
     fn thing(&self) -> String {
         format!("data:{}", self.path)
-    }
-
-    fn is_empty(&self) -> Result<bool> {
-        let path = Path::new(&self.path);
-        match path.read_dir() {
-            Ok(mut entries) => Ok(entries.next().is_none()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(io_fault(&error, "list", path).into()),
-        }
     }
 
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
@@ -38,7 +46,7 @@ impl DataFolder {
             return Ok(Probe::Pending(format!("package {}", self.package)));
         }
         let is_ours = cx.memory.intended(&format!("package:{}", self.package));
-        if !is_ours || cx.memory.intended(&self.thing()) || !self.is_empty()? {
+        if !is_ours || cx.memory.intended(&self.thing()) || !is_empty(Path::new(&self.path))? {
             return Ok(Probe::InPlace(Value::Null));
         }
         let undo = Undo::RemoveFolder { path: self.path.clone() };
@@ -73,5 +81,20 @@ impl Resource for DataFolder {
     /// The intent alone is what makes it ours.
     fn apply(&self, _: &Cx<'_>, _: &[Change]) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_empty;
+
+    #[test]
+    fn folders_of_a_package_are_no_data() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_empty(&folder.path().join("gone")).unwrap());
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        assert!(is_empty(folder.path()).unwrap());
+        std::fs::write(folder.path().join("a/b/c"), "").unwrap();
+        assert!(!is_empty(folder.path()).unwrap());
     }
 }
