@@ -5,9 +5,11 @@ use std::io::Read;
 use anyhow::{Context as _, Result};
 use distro::files::Meta;
 use distro::network::{self, Given, Network, Proxy, Setting};
+use distro::packages::Manager;
 use distro::{Class, Facts, Fault, Host};
 use steps::resources::ca::Ca;
 use steps::resources::file::File;
+use steps::resources::ini::Ini;
 use steps::resources::key_value::KeyValue;
 use steps::resources::packages::Packages;
 use steps::{KeyFormat, Resource, Stage};
@@ -62,7 +64,7 @@ pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<Expan
         resources.push(Box::new(ca));
     }
     if setting.is_kept() {
-        resources.extend(kept(&network));
+        resources.extend(kept(&network, facts)?);
     }
     if resources.is_empty() {
         return Ok(Vec::new());
@@ -72,8 +74,13 @@ pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<Expan
 }
 
 /// What lets the host itself use the proxy. It is one for the whole host, so that two products that want different ones are a conflict.
-fn kept(network: &Network) -> Vec<Box<dyn Resource>> {
+fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
     let (settings, logins) = network.lasting_apt_settings();
+    let is_dnf = Manager::of(facts) == Some(Manager::Dnf);
+    if is_dnf && !logins.is_empty() {
+        let message = "dnf keeps the login to a proxy in /etc/dnf/dnf.conf, which everybody reads";
+        return Err(Fault::new(Class::Usage, message).advice("leave --keep-proxy out: a run takes any login").into());
+    }
     let mut resources: Vec<Box<dyn Resource>> = Vec::new();
     if logins.is_empty() {
         // Everybody may read that file, so that it is no place for a password.
@@ -91,8 +98,16 @@ fn kept(network: &Network) -> Vec<Box<dyn Resource>> {
         let path = "/etc/apt/auth.conf.d/95surefoot-proxy.conf";
         resources.push(Box::new(File { meta: Meta::root(0o600), sensitive: true, ..File::new(path, logins) }));
     }
-    resources.push(Box::new(File::new("/etc/apt/apt.conf.d/95surefoot-proxy", settings)));
-    resources
+    if is_dnf {
+        // It has one for everything.
+        let proxy = network.proxy_for("https", "").or_else(|| network.proxy_for("http", ""));
+        let (path, section, key) = ("/etc/dnf/dnf.conf".to_owned(), "main".to_owned(), "proxy".to_owned());
+        let value = proxy.map_or(String::new(), Proxy::url);
+        resources.push(Box::new(Ini { path, section, key, value, sensitive: false, stage: Stage::Configure }));
+    } else {
+        resources.push(Box::new(File::new("/etc/apt/apt.conf.d/95surefoot-proxy", settings)));
+    }
+    Ok(resources)
 }
 
 /// What an earlier run stored.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use lab::{
     Digest, Host, Suite, Watch,
+    gateway::{Gateway, Kind, PASSWORD, USER},
     repo::Signature,
     rpm::RpmRepo,
     run::ensure_said,
@@ -206,4 +207,30 @@ fn a_killed_transaction_is_waited_for_or_done_once_more() -> Result<()> {
         ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
     }
     Ok(())
+}
+
+/// What is kept for good lets dnf go on by itself, and goes with the product.
+#[test]
+fn dnf_keeps_the_proxy_where_asked() -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
+    let (host, gateway) = (host_with(&web, &repo)?, Gateway::boot()?);
+    for kind in [Kind::Plain, Kind::Basic] {
+        gateway.start(kind)?;
+    }
+    let wall = gateway.wall(&host, &[Kind::Plain.port(), Kind::Basic.port()])?;
+    let before = Digest::of(&host)?;
+    // Everybody reads dnf.conf.
+    let login = ["--proxy", &Kind::Basic.url(), "--proxy-user", USER, "--proxy-password-file", "-", "--keep-proxy"];
+    let refused = host.run(["surefoot", "plan", "/root/cache"].iter().chain(&login).copied()).stdin(PASSWORD);
+    ensure_said(&refused.output()?.code_is(10)?, "dnf keeps the login")?;
+    let url = Kind::Plain.url();
+    host.surefoot(&format!("install /root/cache --yes --keep-proxy --proxy {url}"))?.ok()?;
+    assert_eq!(host.sh("grep ^proxy /etc/dnf/dnf.conf")?.replace(' ', ""), format!("proxy={url}"));
+    host.sh(
+        "env -i PATH=$PATH dnf -q clean all && env -i PATH=$PATH dnf -q -y reinstall --downloadonly redis >/dev/null",
+    )?;
+    ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    wall.held()?;
+    nothing_is_left(&before, &host)
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lab::gateway::{Gateway, Kind, ORIGIN, PASSWORD, SERVER};
 use lab::{Host, Output, Reach, Snapshot, Suite};
 use serde::Deserialize;
+use std::time::Duration;
 
 const CORPUS: &str = include_str!("../data/network-faults.toml");
 const FAULTY: &str = include_str!("../data/network/proxy.py");
@@ -15,6 +16,8 @@ const FAULTY: &str = include_str!("../data/network/proxy.py");
 const FAULT_PORT: u16 = 3140;
 /// A port of the gateway that may be reached and that nobody listens on.
 const NOBODY: u16 = 3999;
+/// For what a terminal has to show.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How many tests the corpus is split into.
 const CHUNKS: usize = 3;
 
@@ -37,6 +40,7 @@ struct Case {
     failure: Failure,
     #[serde(default = "yes")]
     look: bool,
+    late: Option<String>,
     #[serde(default)]
     mend: String,
     fix: Option<(i32, i32)>,
@@ -106,29 +110,46 @@ impl Office {
     }
 
     fn install(&self, flags: &[&str]) -> Result<Output> {
-        let mut args = vec!["surefoot", "install", "/root/hello", "--yes"];
-        args.extend(flags);
-        self.host.exec(args)
+        self.host.exec(["surefoot", "install", "/root/hello", "--yes"].iter().chain(flags).copied())
+    }
+
+    /// Installs, and sees that fail as told.
+    fn fails(&self, flags: &[&str], wanted: &Failure) -> Result<()> {
+        let output = self.install(flags)?;
+        self.failed(output.code(), &output.stderr, wanted)
+    }
+
+    /// The same, where all is well until it is asked whether to make these changes.
+    fn fails_late(&self, case: &Case, late: &str, wanted: &Failure) -> Result<()> {
+        let url = if case.proxy.starts_with("socks") { Kind::Socks } else { Kind::Plain }.url();
+        let mut flags = vec!["--proxy", &url];
+        if let Some(days) = case.fix {
+            self.gateway.serve_tls(days)?;
+            flags.extend(["--ca-file", "/root/lab-ca.pem"]);
+        }
+        let install = ["surefoot", "install", "/root/hello"].iter().chain(&flags).copied();
+        let terminal = self.host.run(install).in_terminal()?;
+        terminal.wait_for("Make these changes?", PATIENCE)?;
+        self.host.sh(&format!(":; {late}"))?;
+        if let Some(days) = case.https {
+            self.gateway.serve_tls(days)?;
+        }
+        terminal.text("y")?;
+        let code = terminal.wait_for_end(PATIENCE)?;
+        self.failed(code, &terminal.screen()?, wanted)
     }
 
     /// It failed as told, with its cause on the card, and nothing after it was done.
-    fn failed(&self, output: &Output, wanted: &Failure) -> Result<()> {
+    fn failed(&self, code: i32, said: &str, wanted: &Failure) -> Result<()> {
         if std::env::var_os("FAULT").is_some() {
-            println!("{}", output.stderr);
+            println!("{said}");
         }
+        let shown = said;
         let card = self.host.exec(["surefoot", "why", "hello", "--output", "json"])?.ok()?.stdout;
         let card: serde_json::Value = serde_json::from_str(&card)?;
         let said = format!("{}{}", card["message"], card["evidence"]);
-        let fits =
-            card["class"] == wanted.class.as_str() && output.code() == wanted.code && said.contains(&wanted.evidence);
-        ensure!(
-            fits,
-            "expected {} ({}) and '{}', got {card:#}\n{}",
-            wanted.class,
-            wanted.code,
-            wanted.evidence,
-            output.stderr
-        );
+        let fits = card["class"] == wanted.class.as_str() && code == wanted.code && said.contains(&wanted.evidence);
+        ensure!(fits, "expected {} ({}) and '{}', got {card:#}\n{}", wanted.class, wanted.code, wanted.evidence, shown);
         ensure!(card["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "no advice: {card:#}");
         ensure!(!self.host.exists("/etc/hello-is-there")? && !self.host.exists("/usr/bin/hello")?, "a later step ran");
         Ok(())
@@ -169,15 +190,17 @@ fn try_case(case: &Case) -> Result<()> {
     }
     let later = case.failure.later.as_deref().unwrap_or(&case.failure);
 
-    let plain = office.install(&flags)?;
-    office.failed(&plain, &case.failure).context("as it is")?;
+    office.fails(&flags, &case.failure).context("as it is")?;
     if case.look {
         let check = "endpoint ".to_owned() + &name_of_check(&office.host)?;
         let ignored = [&flags[..], &["--ignore", &check]].concat();
-        office.failed(&office.install(&ignored)?, later).context("with the check ignored")?;
+        office.fails(&ignored, later).context("with the check ignored")?;
         if case.proxy == "fault" {
             office.faulty(&case.fault, "late")?;
-            office.failed(&office.install(&flags)?, later).context("injected after the check")?;
+            office.fails(&flags, later).context("injected after the check")?;
+        }
+        if let Some(late) = &case.late {
+            office.fails_late(case, late, later).context("injected after the check")?;
         }
     }
 

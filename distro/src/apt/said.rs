@@ -193,7 +193,12 @@ fn party(line: &str) -> Option<&str> {
 }
 
 /// What is wrong with a repository or a package, by what apt says of it, and what to do about that; the most telling first.
-const REMEDIES: [(Class, &[&str], &str); 9] = [
+const REMEDIES: [(Class, &[&str], &str); 10] = [
+    (
+        Class::Tls,
+        &["NOT trusted", "issuer is unknown"],
+        "behind a proxy that opens TLS, and with a CA of one's own, trust its CA with --ca-file; then go on with --resume",
+    ),
     (
         Class::Tls,
         &["handshake", "non-properly terminated", "wrong version number"],
@@ -470,7 +475,11 @@ pub(super) mod tests {
             (Class::Package, "The following packages have unmet dependencies:", "apt-cache policy"),
             (Class::Package, "dpkg: error processing package x (--configure):", "configures it again"),
             (Class::Tls, "Err:1 https://h x  Could not handshake: terminated", "https or http"),
-            (Class::Tls, "Err:1 https://h x  The certificate is NOT trusted", "trust its CA"),
+            (
+                Class::Tls,
+                "Err:1 https://h x  The certificate is NOT trusted. Could not handshake: Error in the verification",
+                "trust its CA",
+            ),
             (Class::Http, "Err:1 http://h x  404  Not Found", "firewall"),
         ];
         for (class, line, expected) in cases {
