@@ -1,10 +1,12 @@
 //! What `surefoot endpoints` lists, against what a proxy was asked for that goes nowhere else.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use lab::gateway::Gateway;
 use lab::stackstorm::{self, Vendors};
-use lab::{Host, Suite, mongodb, web::Web};
+use lab::{Host, Pebble, Suite, mongodb, pebble, web::Web};
 
+/// Name of the site.
+const SITE: &str = "box.lab.test";
 /// The port of the proxy.
 const PORT: u16 = 3140;
 
@@ -40,7 +42,7 @@ fn complete_and_minimal(gateway: &Gateway, host: &Host, product: &str, flags: &[
     wall.held()
 }
 
-/// With every component, MongoDB's from a mirror that stands for its vendor.
+/// With every component, MongoDB's from a mirror that stands for its vendor, and a certificate of an authority.
 #[test]
 fn the_list_of_the_services_is_complete_and_minimal() -> Result<()> {
     let gateway = Gateway::boot()?;
@@ -48,18 +50,29 @@ fn the_list_of_the_services_is_complete_and_minimal() -> Result<()> {
     std::fs::write(keys.path().join("server-7.0.asc"), repo.key())?;
     web.serve("/mongodb", repo.folder());
     web.serve("/keys", keys.path());
-    let host = Host::boot(Suite::Bookworm)?;
+    let (host, pebble) = (Host::boot(Suite::Bookworm)?, Pebble::boot()?);
     host.install_binary()?;
+    pebble.introduce(&host, SITE)?;
+    gateway.host().sh(&format!("echo '{} {}' >>/etc/hosts", pebble.host().address(), pebble::NAME))?;
     let mirror = |of: &str, at: &str| format!("[[mirror]]\nof = \"https://{of}\"\nurl = \"{}/{at}\"\n", web.url());
     let mirrors = mirror("repo.mongodb.org/apt/debian", "mongodb") + &mirror("pgp.mongodb.com", "keys");
     host.write("/root/mirrors.toml", mirrors, 0o600)?;
-    let answers = format!("mongodb = true\nmongodb_fingerprint = \"{}\"\n", repo.fingerprint());
+    let answers = format!(
+        "site = '{SITE}'\nmongodb = true\nmongodb_fingerprint = '{}'\nacme = true\nacme_directory = '{}'\nacme_terms_agreed = true\n",
+        repo.fingerprint(),
+        pebble::DIRECTORY
+    );
     host.write("/root/answers.toml", answers, 0o600)?;
-    let flags = ["--answers", "/root/answers.toml", "--mirrors", "/root/mirrors.toml"];
+    let flags =
+        ["--answers", "/root/answers.toml", "--mirrors", "/root/mirrors.toml", "--ca-file", "/root/acme-ca.pem"];
     let all = listed(&host, "services", &flags)?;
     let without = listed(&host, "services", &[])?;
-    ensure!(all.len() == without.len() + 1 && all.contains(&format!("10.77.0.1:{}", web.port())), "{all:?}");
+    let more: Vec<&String> = all.iter().filter(|place| !without.contains(place)).collect();
+    assert_eq!(more, [&format!("10.77.0.1:{}", web.port()), &format!("{}:14000", pebble::NAME)]);
     complete_and_minimal(&gateway, &host, "services", &flags)?;
+    pebble.host().write("/root/root.pem", pebble.root()?, 0o644)?;
+    let asked = format!("curl -sS -o /dev/null -w '%{{http_code}}' --cacert /root/root.pem https://{SITE}/");
+    assert_eq!(pebble.host().sh(&asked)?, "401");
     host.sh("systemctl is-active mongod redis-server nginx rabbitmq-server postgresql").map(drop)
 }
 

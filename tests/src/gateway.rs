@@ -267,7 +267,8 @@ impl Gateway {
         self.run(unit, &["squid", "-N", "-f", &path])
     }
 
-    /// Lets `host` reach nothing but `ports` of this gateway, which it knows by [`NAME`]. What it tries beyond is counted.
+    /// Lets `host` reach nothing but `ports` of this gateway, which it knows by [`NAME`]. What it tries beyond is counted; what it
+    /// only answers is not.
     ///
     /// # Errors
     /// When nft refuses.
@@ -278,7 +279,7 @@ impl Gateway {
         let rules = format!(
             "add table inet wall\nflush table inet wall\ntable inet wall {{\n counter beyond {{}}\n \
              set tried {{ type ipv4_addr . inet_proto . inet_service; flags dynamic; size 64; }}\n chain out {{\n  type filter hook output \
-             priority 0;\n  oifname lo accept\n  meta l4proto ipv6-icmp accept\n  ip protocol igmp accept\n  ip daddr {address} tcp dport {{ {} }} accept\n  counter name beyond\n  \
+             priority 0;\n  oifname lo accept\n  ct direction reply accept\n  meta l4proto ipv6-icmp accept\n  ip protocol igmp accept\n  ip daddr {address} tcp dport {{ {} }} accept\n  counter name beyond\n  \
              update @tried {{ ip daddr . meta l4proto . th dport }}\n  reject\n }}\n}}\n",
             ports.join(", ")
         );
