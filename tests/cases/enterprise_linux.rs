@@ -1,15 +1,18 @@
 //! A stand-in for Enterprise Linux 9: real dnf, rpm and systemd on a Debian root, with signed repositories of its own.
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lab::{
-    Digest, Host, Suite, Watch,
-    gateway::{Gateway, Kind, PASSWORD, USER},
+    Digest, Host, Reach, Suite, Watch,
+    gateway::{Gateway, Kind, ORIGIN, PASSWORD, SERVER, USER},
     repo::Signature,
     rpm::RpmRepo,
     run::ensure_said,
     sweep::{self, SERVICES},
     web::Web,
 };
+use std::fs;
 
 const INSTALL: [&str; 6] = ["surefoot", "install", "services", "--yes", "--answers", "/root/answers.toml"];
 /// What rpm leaves, as on every host that had the packages, with what is below: accounts, logs, and folders that a server wrote into.
@@ -33,19 +36,23 @@ const LEFT: [&str; 17] = [
     "user redis",
 ];
 
+/// Redis from the repository at `url`.
+fn blueprint(url: &str, key: &str, fingerprint: &str) -> String {
+    format!(
+        "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"cache\"\ntitle = \"A cache\"\nversion = \"1.0\"\n\n\
+         [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n\
+         [[step]]\nid = \"lab\"\nkind = \"repository\"\nuris = [\"{url}\"]\n{key}\nfingerprints = [\"{fingerprint}\"]\n\n\
+         [[step]]\nid = \"redis\"\nkind = \"redis\"\nuser = \"app\"\npassword = \"{{{{ inputs.password }}}}\"\n"
+    )
+}
+
 /// A host with a blueprint in /root/cache that takes Redis from `repo`, which `web` serves.
 fn host_with(web: &Web, repo: &RpmRepo) -> Result<Host> {
     web.serve("/el9", repo.folder());
     let host = Host::boot(Suite::El9)?;
     host.install_binary()?;
-    let blueprint = format!(
-        "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"cache\"\ntitle = \"A cache\"\nversion = \"1.0\"\n\n\
-         [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n\
-         [[step]]\nid = \"lab\"\nkind = \"repository\"\nuris = [\"{}/el9\"]\nkey = \"lab.asc\"\nfingerprints = [\"{}\"]\n\n\
-         [[step]]\nid = \"redis\"\nkind = \"redis\"\nuser = \"app\"\npassword = \"{{{{ inputs.password }}}}\"\n",
-        web.url(),
-        repo.fingerprint()
-    );
+    let url = format!("{}/el9", web.url());
+    let blueprint = blueprint(&url, "key = \"lab.asc\"", repo.fingerprint());
     host.write("/root/cache/blueprint.toml", blueprint, 0o644)?;
     host.write("/root/cache/files/lab.asc", repo.key(), 0o644)?;
     Ok(host)
@@ -232,5 +239,48 @@ fn dnf_keeps_the_proxy_where_asked() -> Result<()> {
     ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
     host.surefoot("uninstall --purge --yes")?.ok()?;
     wall.held()?;
+    nothing_is_left(&before, &host)
+}
+
+/// A way out by squid alone, a repository with a login of its own behind it, and certificates of a CA that nobody knows.
+#[test]
+fn a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
+    fs::write(repo.folder().join("key.asc"), repo.key())?;
+    web.serve("/el9", repo.folder());
+    web.guard("/el9/", &format!("Basic {}", STANDARD.encode(format!("jo:{PASSWORD}"))));
+    let gateway = Gateway::boot()?;
+    // Before the proxy, which reads its names when it starts.
+    gateway.front(&[SERVER], ORIGIN, &web.url(), (-1, 30))?;
+    gateway.start(Kind::Basic)?;
+    let host = Host::builder(Suite::El9).reach(Reach::Bridge).boot()?;
+    host.install_binary()?;
+    let wall = gateway.wall(&host, &[Kind::Basic.port()])?;
+    let vendor = "https://packages.vendor.test/el9";
+    let key = format!("key_url = \"{vendor}/key.asc\"");
+    host.write("/root/cache/blueprint.toml", blueprint(vendor, &key, repo.fingerprint()), 0o644)?;
+    host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
+    host.write("/root/password", PASSWORD, 0o600)?;
+    let mirror = format!(
+        "of = \"{vendor}\"\nurl = \"https://{SERVER}:{ORIGIN}/el9\"\nuser = \"jo\"\npassword_file = \"password\"\n"
+    );
+    host.write("/root/mirrors.toml", format!("[[mirror]]\n{mirror}"), 0o600)?;
+    let before = Digest::of(&host)?;
+
+    let url = Kind::Basic.url();
+    let way = ["--proxy", &url, "--proxy-user", USER, "--proxy-password-file", "/root/password"];
+    let flags = [&way[..], &["--ca-file", "/root/ca.pem", "--mirrors", "/root/mirrors.toml"]].concat();
+    let install = ["surefoot", "install", "/root/cache", "--yes"];
+    host.exec([&install[..], &flags].concat())?.ok()?;
+    wall.held()?;
+    ensure_said(&host.exec(install)?.ok()?, " in place, 0 changed, 0 failed")?;
+    assert_eq!(host.sh("stat -c '%a %U' /etc/yum.repos.d/lab.repo")?, "600 root");
+    // The run log has every command line.
+    let told = host.sh(
+        "cat /var/lib/surefoot/cache/journal /var/log/surefoot/cache/*.jsonl /var/log/dnf* /var/log/hawkey.log; ls /run/surefoot",
+    )?;
+    ensure!(told.contains("sslcacert=/run/surefoot/ca-bundle.pem") && !told.contains(PASSWORD), "{told}");
+
+    host.exec(["surefoot", "uninstall", "--purge", "--yes"])?.ok()?;
     nothing_is_left(&before, &host)
 }

@@ -12,7 +12,7 @@ use std::{
 /// Part of a base's folder name. A base made by another recipe is never used: raise this when the recipe changes.
 const RECIPE: u32 = 2;
 /// The same of the stand-in for Enterprise Linux, and of its packages.
-const STAND_IN_RECIPE: u32 = 4;
+const STAND_IN_RECIPE: u32 = 5;
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,ca-certificates,iproute2,procps,strace";
 /// Timers that would take apt's locks at a moment of their own choosing.
 const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
@@ -200,8 +200,15 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
         fs::create_dir_all(&folder)?;
         rpm::build(spec, programs.path(), &folder)?;
     }
-    let folders = ["etc/rpm", "etc/yum.repos.d", "etc/pki/rpm-gpg", "var/cache/dnf", "usr/lib/systemd/system-preset"];
-    for folder in folders {
+    for folder in [
+        "etc/rpm",
+        "etc/yum.repos.d",
+        "etc/pki/rpm-gpg",
+        "etc/pki/ca-trust/source/anchors",
+        "etc/pki/tls/certs",
+        "var/cache/dnf",
+        "usr/lib/systemd/system-preset",
+    ] {
         fs::create_dir_all(dir.join(folder))?;
     }
     for (path, content) in [
@@ -210,9 +217,11 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
         // Debian's rpm keeps its database in the user's home.
         ("etc/rpm/macros", "%_dbpath /var/lib/rpm\n"),
         ("usr/lib/systemd/system-preset/99-default-disable.preset", "disable *\n"),
+        ("usr/bin/update-ca-trust", include_str!("../data/el9/update-ca-trust")),
     ] {
         fs::write(dir.join(path), content)?;
     }
+    inside(&["sh", "-c", "chmod 755 /usr/bin/update-ca-trust && update-ca-trust"])?;
     for package in rpm::build(include_str!("../data/el9/base.spec"), programs.path(), &dir.join("tmp"))? {
         let name = package.file_name().context("a package has no name")?.to_string_lossy().into_owned();
         // Debian's rpm wants to be asked twice.

@@ -1,18 +1,24 @@
 //! Our repositories as apt reads them: `.sources` files (sources.list(5)) and preferences (apt_preferences(5)).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::{Entry, definition_path, entries, keyring_path};
 use crate::packages::definition::{Definition, Part, Pin, Rival};
 
+/// Where apt is told who we are to our repository `name` (apt_auth.conf(5)).
+pub fn login_path(name: &str) -> PathBuf {
+    PathBuf::from(format!("/etc/apt/auth.conf.d/{name}.conf"))
+}
+
 /// The definition, and the pins where there are some.
 pub fn parts(of: &Definition) -> Vec<Part> {
-    let mut parts = vec![Part { name: "definition", path: definition_path(&of.name), text: definition(of) }];
+    let mut parts =
+        vec![Part { name: "definition", path: definition_path(&of.name), text: definition(of), is_secret: false }];
     if !of.pins.is_empty() {
         let path = Path::new("/etc/apt/preferences.d").join(format!("{}.pref", of.name));
-        parts.push(Part { name: "pins", path, text: pins(&of.pins) });
+        parts.push(Part { name: "pins", path, text: pins(&of.pins), is_secret: false });
     }
     parts
 }
@@ -66,6 +72,7 @@ mod tests {
 
     fn redis() -> Definition {
         Definition {
+            login: None,
             name: "redis".into(),
             uris: vec!["https://packages.example.net/deb".into()],
             suites: vec!["bookworm".into()],
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_files_are_what_apt_reads() {
-        let part = |name, path: &str, text: &str| Part { name, path: path.into(), text: text.into() };
+        let part = |name, path: &str, text: &str| Part { name, path: path.into(), text: text.into(), is_secret: false };
         let definition = part(
             "definition",
             "/etc/apt/sources.list.d/redis.sources",

@@ -21,7 +21,7 @@ use crate::command::Output;
 use crate::{Command, Fault, Host, locks};
 
 pub use ahead::install;
-pub use definition::{parts, rival};
+pub use definition::{login_path, parts, rival};
 pub use fetch::fetch;
 pub use index::release_url;
 pub use index::{has_any, update};

@@ -24,14 +24,16 @@ pub fn keyring_path(name: &str) -> PathBuf {
 /// The definition.
 pub fn parts(of: &Definition) -> Vec<Part> {
     let name = &of.name;
+    let login = of.login.as_ref().map(|login| format!("username={}\npassword={}\n", login.user, login.password));
     // Further addresses of the same repository stand in lines of their own, which begin with a space.
     let text = format!(
         "# Managed by surefoot.\n[{name}]\nname={name}\nbaseurl={}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\nsslverify=1\n\
-         gpgkey=file://{}\n",
+         gpgkey=file://{}\n{}",
         of.uris.join("\n "),
-        keyring_path(name).display()
+        keyring_path(name).display(),
+        login.unwrap_or_default()
     );
-    vec![Part { name: "definition", path: definition_path(name), text }]
+    vec![Part { name: "definition", path: definition_path(name), text, is_secret: of.login.is_some() }]
 }
 
 /// Where the index of a repository begins.
@@ -59,6 +61,7 @@ pub fn trusted_keys(fingerprints: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Login;
 
     #[test]
     fn the_file_is_what_dnf_reads() {
@@ -79,8 +82,13 @@ repo_gpgcheck=1
 sslverify=1
 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-redis
 ";
-        let part = Part { name: "definition", path: "/etc/yum.repos.d/redis.repo".into(), text: text.into() };
-        assert_eq!(parts(&of), [part]);
+        let part = |text: String, is_secret| {
+            [Part { name: "definition", path: "/etc/yum.repos.d/redis.repo".into(), text, is_secret }]
+        };
+        assert_eq!(parts(&of), part(text.into(), false));
+        let login = Some(Login { user: "jo".into(), password: "p@ss:w/rd#?%".into() });
+        let with = format!("{text}username=jo\npassword=p@ss:w/rd#?%\n");
+        assert_eq!(parts(&Definition { login, ..of }), part(with, true));
         assert_eq!(url("https://a.example.net/el9/"), "https://a.example.net/el9/repodata/repomd.xml");
     }
 

@@ -10,8 +10,15 @@ use crate::{Class, Command, Host};
 /// # Errors
 /// Where it cannot be fetched: of the class that curl's words tell (`dns`, `http`, `proxy`, `tls`).
 pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
-    let words = ["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "20", "--retry", "2", url];
-    let output = Command::new("curl").args(words).limit(FETCH_LIMIT).data().output(&host.runner)?;
+    let words = ["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "20", "--retry", "2"];
+    let network = host.runner.network();
+    // Not by the command line, which everybody can read; what follows a redirect is not told it.
+    let login = network.login_for(url).map(|login| {
+        let quoted = format!("{}:{}", login.user, login.password).replace('\\', "\\\\").replace('"', "\\\"");
+        format!("user = \"{quoted}\"\n")
+    });
+    let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(login.unwrap_or_default());
+    let output = command.limit(FETCH_LIMIT).data().output(&host.runner)?;
     if output.ok() {
         return Ok(output.stdout.into_bytes());
     }

@@ -25,7 +25,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
     // Nobody is asked about the keys of an index: those of our repositories are pinned, and the host's own are its own.
     let mut words = vec!["makecache", "--assumeyes"];
     words.extend(ours.is_empty().then_some("--refresh"));
-    let output = when_free(host, || dnf(words.iter().copied()).limit(FETCH_LIMIT))?;
+    let output = when_free(host, || dnf(host, words.iter().copied()).limit(FETCH_LIMIT))?;
     let missing: Vec<&str> =
         ours.iter().map(String::as_str).filter(|name| fetched(Path::new(CACHE), name).is_none()).collect();
     if missing.is_empty() && output.ok() {

@@ -41,16 +41,19 @@ const LOCKED: i32 = 200;
 const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// dnf with what every call of it needs, after what it is to do, which is seen then where a long line is cut.
-fn dnf<'a, S: Into<String>>(to_do: impl IntoIterator<Item = S>) -> Command<'a> {
-    let words = words(to_do);
+fn dnf<'a, S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> Command<'a> {
+    let words = words(host, to_do);
     Command::new(words[0].as_str()).args(words[1..].iter().cloned())
 }
 
-fn words<S: Into<String>>(to_do: impl IntoIterator<Item = S>) -> Vec<String> {
+fn words<S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> Vec<String> {
     let options = ["install_weak_deps=False", "clean_requirements_on_remove=False", "exit_on_lock=True", "color=never"];
-    let to_do = to_do.into_iter().map(Into::into);
-    let options = options.map(|option| format!("--setopt={option}"));
-    ["dnf".to_owned()].into_iter().chain(to_do).chain(options).collect()
+    // What it asks with finds proxies in the environment, and certificates nowhere but here.
+    let bundle = host.runner.network().bundle();
+    let trusted =
+        bundle.iter().flat_map(|bundle| ["sslcacert", "proxy_sslcacert"].map(|option| format!("{option}={bundle}")));
+    let options = options.map(str::to_owned).into_iter().chain(trusted).map(|option| format!("--setopt={option}"));
+    ["dnf".to_owned()].into_iter().chain(to_do.into_iter().map(Into::into)).chain(options).collect()
 }
 
 /// Runs what `command` makes when nobody holds a lock; again, where somebody takes it in between.

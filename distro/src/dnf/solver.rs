@@ -48,7 +48,7 @@ pub fn simulate_removal(host: &Host, names: &[String]) -> Result<Vec<String>> {
 /// people, and breaks long names.
 fn ask(host: &Host, action: &str, names: &[String]) -> Result<(String, bool)> {
     let words = [action, "--assumeno", "--debuglevel=3"].map(str::to_owned).into_iter().chain(names.iter().cloned());
-    let output = dnf(words).limit(LIMIT).data().output(&host.runner)?;
+    let output = dnf(host, words).limit(LIMIT).data().output(&host.runner)?;
     // It exits with 1 where it would do something and was told not to.
     let refused = output.stderr.lines().any(|line| line.starts_with("Operation aborted"));
     if refused || output.ok() {

@@ -73,7 +73,7 @@ fn transaction(host: &Host, action: &str, names: &[String], survivor: &Survivor<
     };
     when_free(host, || {
         let to_do = [action, "--assumeyes"].map(str::to_owned).into_iter().chain(names.iter().cloned());
-        let command = Command::new("bash").args(["-o", "pipefail", "-c", HEARD, "bash"]).args(words(to_do));
+        let command = Command::new("bash").args(["-o", "pipefail", "-c", HEARD, "bash"]).args(words(host, to_do));
         command.never_killed().on_start(survivor).on_status(&tell)
     })
 }

@@ -353,7 +353,12 @@ impl Network {
 
     /// What every child's environment gets. Both cases: some programs know only one.
     pub fn environment(&self) -> Vec<(String, String)> {
-        self.variables(self.bundle.then_some(BUNDLE))
+        self.variables(self.bundle())
+    }
+
+    /// Every certificate that children trust, where that is more than the system's.
+    pub fn bundle(&self) -> Option<&'static str> {
+        self.bundle.then_some(BUNDLE)
     }
 
     /// The same, for what outlives a run: `bundle` is where the distribution keeps all certificates that it trusts.

@@ -46,6 +46,12 @@ pub struct Login {
     pub password: String,
 }
 
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.user)
+    }
+}
+
 /// A proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {

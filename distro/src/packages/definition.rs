@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::Manager;
+use crate::network::Login;
 use crate::{Class, Command, Host, apt, dnf, openpgp};
 
 /// What a repository is.
@@ -20,6 +21,8 @@ pub struct Definition {
     pub components: Vec<String>,
     /// Architectures, where not all that the host knows are offered.
     pub architectures: Vec<String>,
+    /// Who we are there, where the definition itself says it ([`Manager::login_path`]).
+    pub login: Option<Login>,
     /// Which versions are preferred.
     pub pins: Vec<Pin>,
     /// Files of somebody else's with the same repository, which are gone by the time that this one is written.
@@ -46,6 +49,8 @@ pub struct Part {
     pub path: PathBuf,
     /// Its content.
     pub text: String,
+    /// Is there a password in it?
+    pub is_secret: bool,
 }
 
 /// Another definition of the same repository, which the package manager would not take beside ours.
@@ -79,6 +84,14 @@ impl Manager {
         match self {
             Manager::Apt => apt::parts(of),
             Manager::Dnf => dnf::parts(of),
+        }
+    }
+
+    /// The file that says who we are to our repository `name`; none where that stands in its definition.
+    pub fn login_path(self, name: &str) -> Option<PathBuf> {
+        match self {
+            Manager::Apt => Some(apt::login_path(name)),
+            Manager::Dnf => None,
         }
     }
 

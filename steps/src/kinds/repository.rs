@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use distro::files::Meta;
-use distro::network::{Key, KeyFrom, Setting};
+use distro::network::{KeyFrom, Mirror, Setting};
 use distro::packages::Manager;
 use distro::packages::definition::{Definition, Pin};
 use distro::{Class, Fault, net};
@@ -102,7 +102,10 @@ impl Kind for Settings {
             }
             _ => return Err(refused(cx, "one of 'key' and 'key_url' is needed", "say where its key is")),
         };
-        let (logins, own) = mirrored(cx.network(), self.uris.iter_mut().chain(&mut self.key_url));
+        let mut mirrors = mirrored(cx.network(), self.uris.iter_mut());
+        let login = mirrors.iter().find_map(|mirror| mirror.login.clone());
+        mirrors.extend(mirrored(cx.network(), self.key_url.iter_mut()));
+        let own = mirrors.iter().find_map(|mirror| mirror.key.clone());
         self.uris.dedup();
         if let Some(own) = own {
             self.fingerprints = own.fingerprints;
@@ -114,12 +117,13 @@ impl Kind for Settings {
         let pins = self.pins.into_iter();
         let fetched =
             self.key_url.map(|url| FetchedKeyring::new(manager, &name, url, &self.fingerprints)).transpose()?;
-        let login = format!("/etc/apt/auth.conf.d/{name}.conf");
-        let login = (!logins.is_empty()).then(|| File {
+        let together = |all: String, login: String| if all.contains(&login) { all } else { all + &login };
+        let logins = mirrors.iter().map(Mirror::apt_login).fold(String::new(), together);
+        let login_file = manager.login_path(&name).filter(|_| !logins.is_empty()).map(|path| File {
             meta: Meta::root(0o600),
             sensitive: true,
             stage: Stage::Repositories,
-            ..File::new(login, logins)
+            ..File::new(path.display().to_string(), logins)
         });
         let definition = Definition {
             name,
@@ -127,6 +131,7 @@ impl Kind for Settings {
             suites: self.suites,
             components: self.components,
             architectures: self.architectures,
+            login,
             replaces: self.replaces.iter().map(|path| PathBuf::from(&path.0)).collect(),
             pins: pins.map(|pin| Pin { packages: pin.packages, pin: pin.pin, priority: pin.priority }).collect(),
         };
@@ -139,7 +144,7 @@ impl Kind for Settings {
         let mut resources: Vec<Box<dyn Resource>> = Vec::new();
         let replaced = self.replaces.into_iter().map(|path| Absent { path: path.0, stage: Stage::Prepare });
         resources.extend(replaced.map(|absent| Box::new(absent) as Box<dyn Resource>));
-        resources.extend(login.map(|file| Box::new(file) as Box<dyn Resource>));
+        resources.extend(login_file.map(|file| Box::new(file) as Box<dyn Resource>));
         resources.push(Box::new(repository));
         resources.extend(fetched.map(|keyring| Box::new(keyring) as Box<dyn Resource>));
         resources.extend(trusted.map(|keys| Box::new(keys) as Box<dyn Resource>));
@@ -147,19 +152,16 @@ impl Kind for Settings {
     }
 }
 
-/// Lets mirrors stand for `urls`. Gives their logins, for apt, and the keys that they sign with, where they do so by themselves.
-fn mirrored<'u>(network: &Setting, urls: impl Iterator<Item = &'u mut String>) -> (String, Option<Key>) {
-    let (mut logins, mut key) = (String::new(), None);
+/// Lets mirrors stand for `urls`, and gives those that do.
+fn mirrored<'u>(network: &Setting, urls: impl Iterator<Item = &'u mut String>) -> Vec<Mirror> {
+    let mut mirrors: Vec<Mirror> = Vec::new();
     for url in urls {
-        let Some((mirror, asked)) = network.mirror_of(url) else { continue };
-        *url = asked;
-        let login = mirror.apt_login();
-        if !logins.contains(&login) {
-            logins.push_str(&login);
+        if let Some((mirror, asked)) = network.mirror_of(url) {
+            *url = asked;
+            mirrors.push(mirror.clone());
         }
-        key = key.or_else(|| mirror.key.clone());
     }
-    (logins, key)
+    mirrors
 }
 
 impl Settings {
@@ -289,7 +291,10 @@ mod tests {
             |of: &str, url: &str, key| Mirror { of: of.into(), url: url.into(), key, login: Some(login.clone()) };
         let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
         let other = "89ABCDEF0123456789ABCDEF0123456789ABCDEF";
-        let own = Key { fingerprints: vec![other.into()], from: KeyFrom::Url("https://mirror.corp/own.asc".into()) };
+        let own = distro::network::Key {
+            fingerprints: vec![other.into()],
+            from: KeyFrom::Url("https://mirror.corp/own.asc".into()),
+        };
         let settings = json!({
             "uris": ["https://p.example.net/deb", "https://q.example.net/deb"], "suites": ["bookworm"], "components": ["main"],
             "key_url": "https://p.example.net/key.asc", "fingerprints": [fingerprint],

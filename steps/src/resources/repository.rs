@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::Result;
-use distro::files;
+use distro::files::{self, Meta};
 use distro::openpgp::{self, Keyring};
 use distro::packages::Manager;
-use distro::packages::definition::{Definition, Rival};
+use distro::packages::definition::{Definition, Part, Rival};
 use distro::{Class, Fault};
 use serde_json::Value;
 
@@ -51,7 +51,12 @@ impl Repository {
             .iter()
             .map(|packets| ("keyring", part(&self.manager.keyring_path(&self.definition.name), packets)));
         let parts = self.manager.parts(&self.definition).into_iter();
-        keyring.chain(parts.map(|of| (of.name, part(&of.path, of.text.as_bytes())))).collect()
+        let secret = |file: File| File { meta: Meta::root(0o600), sensitive: true, ..file };
+        let of_part = |of: Part| {
+            let file = part(&of.path, of.text.as_bytes());
+            (of.name, if of.is_secret { secret(file) } else { file })
+        };
+        keyring.chain(parts.map(of_part)).collect()
     }
 
     fn refuse_rival(&self, rival: Option<Rival>) -> Result<(), Fault> {
