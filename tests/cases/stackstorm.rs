@@ -402,3 +402,25 @@ fn an_upgrade_of_stackstorm_survives_kills() -> Result<()> {
 
 /// Prints the key that ChatOps logs in with.
 const KEY: &str = "python3 -c 'import json; print(json.load(open(\"/var/lib/surefoot/stackstorm/secrets.json\"))[\"values\"][\"chatops_key\"])'";
+
+/// StackStorm's own command-line client, from PyPI, in the hands of root, whose configuration the install wrote: it verifies the
+/// certificate, logs in through nginx, and runs an action.
+#[test]
+fn the_client_of_stackstorm_itself_logs_in_and_runs_an_action() -> Result<()> {
+    let host = installed()?;
+    stackstorm::client(&host)?;
+    let st2 = |words: &str| -> Result<String> { host.sh(&format!("st2 {words} 2>/dev/null")) };
+    ensure!(st2("whoami")?.contains("Currently logged in as \"st2admin\"."), "{}", st2("whoami")?);
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&st2("action list --pack core -j -a ref")?)?;
+    ensure!(listed.iter().any(|action| action["ref"] == "core.local"), "{listed:?}");
+    let ran: serde_json::Value = serde_json::from_str(&st2("run -j core.local cmd='id -un'")?)?;
+    assert_eq!((&ran["status"], &ran["result"]["stdout"]), (&"succeeded".into(), &"stanley".into()), "{ran:#}");
+    st2("key set -e secret 'a b'")?;
+    ensure!(!st2("key get secret")?.contains("a b"));
+    ensure!(st2("key get -d secret")?.contains("a b"));
+    // Somebody else's certificate is not taken.
+    host.sh("cp /etc/ssl/certs/ISRG_Root_X1.pem /root/other.pem")?;
+    let refused = host.exec(["st2", "--cacert", "/root/other.pem", "action", "list"])?;
+    ensure!(!refused.success() && format!("{refused:?}").contains("CERTIFICATE_VERIFY_FAILED"), "{refused:?}");
+    Ok(())
+}

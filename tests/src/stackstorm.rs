@@ -1,9 +1,9 @@
 //! Stand-ins for StackStorm's packages, which no reachable repository has: their files, paths, accounts, units and commands, and one
 //! program behind all of them that logs in where st2.conf says. What they show is said of the stand-ins, never of StackStorm.
 
-use crate::{host::Host, snapshot, snapshot::Snapshot};
+use crate::{host::Host, lock::Lock, place, snapshot, snapshot::Snapshot, tool::tool};
 use crate::{mongodb, repo::Package, repo::Repo, run::Output, suite::Suite, web::Web};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::fs;
 
 /// What the stand-ins say they are.
@@ -365,4 +365,35 @@ pub fn installed() -> Result<Snapshot> {
         vendors.install(&host, &[])?.ok()?;
         Ok(host)
     })
+}
+
+/// Puts StackStorm's own command-line client, from PyPI, into a host.
+///
+/// # Errors
+/// When PyPI does not give it.
+pub fn client(host: &Host) -> Result<()> {
+    let archive = place::dir("cache")?.join("st2client.tar");
+    {
+        let _lock = Lock::take("st2client")?;
+        if !archive.exists() {
+            let folder = tempfile::tempdir()?;
+            let [wheels, target] = ["wheels", "target"].map(|name| folder.path().join(name).display().to_string());
+            // The only part that has no wheel of its own.
+            tool("python3", ["-m", "pip", "wheel", "--quiet", "--no-deps", "-w", &wheels, "jsonpath-rw==1.4.0"])?;
+            let pip =
+                ["-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:", "--python-version", "3.11"];
+            let what = ["--find-links", &wheels, "--target", &target, "st2client==3.9.0"];
+            tool("python3", pip.into_iter().chain(what)).context("st2client cannot be had")?;
+            let fresh = archive.with_extension("fresh").display().to_string();
+            tool("tar", ["-C", &target, "-cf", &fresh, "."])?;
+            fs::rename(&fresh, &archive)?;
+        }
+    }
+    host.write("/root/st2client.tar", fs::read(&archive)?, 0o600)?;
+    host.write(
+        "/usr/local/bin/st2",
+        "#!/bin/sh\nPYTHONPATH=/opt/st2client exec python3 -m st2client.shell \"$@\"\n",
+        0o755,
+    )?;
+    host.sh("mkdir /opt/st2client && tar -C /opt/st2client -xf /root/st2client.tar").map(drop)
 }
