@@ -254,6 +254,14 @@ impl Manager {
         }
     }
 
+    /// The command that installs the package `name` once more, for who has to do it by hand.
+    pub fn reinstall(self, name: &str) -> String {
+        match self {
+            Manager::Apt => format!("apt-get install --reinstall {name}"),
+            Manager::Dnf => format!("dnf reinstall {name}"),
+        }
+    }
+
     /// The command that shows which versions of the package `name` there are, and why one of them is taken.
     pub fn versions_of(self, name: &str) -> String {
         match self {

@@ -172,7 +172,10 @@ impl Service {
                     .advice("install on a host where systemd runs")
                 } else {
                     Fault::new(Class::Service, format!("package '{package}' is installed and {name} is not there"))
-                        .advice(format!("run `apt-get install --reinstall {package}`, then run again with --resume"))
+                        .advice(format!(
+                            "run `{}`, then run again with --resume",
+                            cx.host.packages().reinstall(package)
+                        ))
                 };
                 Err(fault.into())
             }
