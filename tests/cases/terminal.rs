@@ -61,6 +61,7 @@ fn an_install_is_asked_for_shown_live_and_summed_up() -> Result<()> {
     // A bar, the last line of the command in hand, a clock.
     let live = terminal.wait_for("━", PATIENCE)?;
     ensure!(live.contains(" %  ") && live.contains(" s\n"), "{live}");
+    ensure!(live.contains("\n    ━"), "the bar has no row of its own:\n{live}");
     terminal.wait_for("✓ redis", PATIENCE)?;
     assert_eq!(terminal.wait_for_end(PATIENCE)?, 0, "{}", terminal.screen()?);
     let end = terminal.wait_for("log     /var/log/surefoot/web/", PATIENCE)?;

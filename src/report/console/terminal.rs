@@ -339,8 +339,7 @@ impl Shared {
 
 impl TermLike for Shared {
     fn width(&self) -> u16 {
-        // Room for the `^C` that a terminal echoes: in a full last row it would move everything by a row.
-        self.0.term.width().saturating_sub(3)
+        self.0.term.width()
     }
 
     fn height(&self) -> u16 {
@@ -376,6 +375,8 @@ impl TermLike for Shared {
     }
 
     fn flush(&self) -> io::Result<()> {
+        // Rows are filled to the end. There the `^C` that a terminal echoes would move everything by a row.
+        self.attempt(|term| term.write_str("\r"))?;
         self.attempt(|term| term.flush())
     }
 }
