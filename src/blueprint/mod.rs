@@ -36,6 +36,7 @@ pub use inputs::Inputs;
 pub use model::Blueprint;
 pub use read::is_product;
 pub use resolve::{Ask, resolve};
+pub use sample::MadeUp;
 pub use schema::schema;
 pub use spec::{InputSpec, Requires};
 pub use stored::Stored;

@@ -1,12 +1,15 @@
 //! Hosts and inputs to try a blueprint with where there are none.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use distro::Facts;
 use distro::facts::{Family, Init, PackageManager};
 
 use super::check::Value;
 use super::model::Blueprint;
+use super::resolve::{Ask, Question};
 use super::spec::{InputSpec, Scalar, Sort};
 
 /// Families, then systems by the `ID` of their os-release.
@@ -133,6 +136,36 @@ pub fn inputs(blueprint: &Blueprint) -> Vec<BTreeMap<String, Value>> {
 
 /// A fingerprint of a key.
 const FINGERPRINT: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
+
+/// Makes up secrets and texts that nobody gave, where they name no host: for what does not depend on them.
+#[derive(Default)]
+pub struct MadeUp(RefCell<Vec<String>>);
+
+impl MadeUp {
+    /// The inputs that something was made up for.
+    pub fn names(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+}
+
+impl Ask for MadeUp {
+    fn ask(&self, question: &Question<'_>) -> Result<Option<String>> {
+        let (spec, input) = (question.spec, &question.spec.input);
+        let is_needed = question.default.is_none() && input.generate.is_none();
+        if !is_needed || !matches!(input.sort, Sort::Text | Sort::Secret) {
+            return Ok(None);
+        }
+        let text = likely(spec).text();
+        if text.contains(HOST) || (question.check)(&text).is_err() {
+            return Ok(None);
+        }
+        self.0.borrow_mut().push(spec.name.clone());
+        Ok(Some(text))
+    }
+}
+
+/// The host of every sample that names one.
+const HOST: &str = "example.com";
 
 /// A value that the input takes, as far as can be told: its default where that is no template.
 fn likely(spec: &InputSpec) -> Value {

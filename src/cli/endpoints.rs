@@ -6,6 +6,7 @@ use steps::Endpoint;
 use super::EndpointsArgs;
 use super::context::Context;
 use super::product::{Product, Source};
+use crate::blueprint::MadeUp;
 use crate::engine::plan;
 use crate::preflight::endpoints::{self, Reached, Wanted};
 
@@ -15,7 +16,13 @@ use crate::preflight::endpoints::{self, Reached, Wanted};
 /// Where blueprint or inputs are wrong.
 pub fn run(context: &Context, args: &EndpointsArgs) -> Result<i32> {
     let host = context.host()?;
-    let product = Product::load(context, &host, &Source::Given(&args.what), None, Some(super::OnClone::Keep))?;
+    let made_up = MadeUp::default();
+    let product =
+        Product::load(context, &host, &Source::Given(&args.what), Some(&made_up), Some(super::OnClone::Keep))?;
+    let names = made_up.names();
+    if !names.is_empty() {
+        context.bus.warn(format!("made up for this list, since not given: {}", names.join(", ")));
+    }
     let (_, resources) = plan::expand(&|facts| product.expand(facts), &host.facts)?;
     let named: Vec<Endpoint> = resources.iter().flat_map(|(_, _, resource)| resource.endpoints()).collect();
     let mut wanted: Vec<Wanted> =

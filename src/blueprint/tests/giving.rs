@@ -281,3 +281,18 @@ fn kept_inputs_have_a_version() {
         assert!(message(&error).contains(expected) && !format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 }
+
+#[test]
+fn what_names_no_host_is_made_up() {
+    let blueprint = of("[inputs.token]\ntype = \"secret\"\nask = \"Token?\"\n\n\
+         [inputs.key]\ntype = \"text\"\nask = \"Key?\"\npattern = \"[0-9A-F]{40}\"\n\n\
+         [inputs.password]\ntype = \"secret\"\nask = \"Password?\"\ngenerate = 20\n");
+    let made_up = super::super::MadeUp::default();
+    resolve(&blueprint, Given::default(), &debian(), Some(&made_up)).unwrap();
+    assert_eq!(made_up.names(), ["token", "key"]);
+    for host in ["type = \"hostname\"", "type = \"text\"\npattern = \"https?://.+\""] {
+        let blueprint = of(&format!("[inputs.mirror]\n{host}\nask = \"Mirror?\"\n"));
+        let error = resolve(&blueprint, Given::default(), &debian(), Some(&made_up)).unwrap_err();
+        assert_eq!(message(&error), "input 'mirror' is missing");
+    }
+}
