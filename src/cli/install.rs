@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: &InstallArgs) -> Result<i32> {
     context.write_run_log(&id);
     context.after(|after| after.log = Some(log.display().to_string()));
 
-    let planned = product.look(&host);
+    let planned = product.plan(&host);
     if let (Some(file), Ok(plan)) = (&args.plan, &planned) {
         context.after(|after| after.go_on = None);
         planfile::refuse_other(file, &id.product, plan)?;
@@ -161,17 +161,13 @@ fn check(context: &Context, host: &Host, product: &Product, args: &InstallArgs, 
     if !plan.is_done() || !plan.orphans.is_empty() {
         context.show_plan(&super::plan::told(product, &plan));
     }
-    if plan.is_done() {
-        product.refuse_conflicts(&plan)?;
-    } else {
+    if !plan.is_done() {
         let mut checks = product.checks(host, &plan, true)?;
         context.ignore(&mut checks, &args.ignore);
         context.show_checks(&checks);
         if let Some(fault) = preflight::refuse(&checks) {
             return Err(fault.into());
         }
-        // Also where that check is ignored: one of the two would be broken.
-        product.refuse_conflicts(&plan)?;
         if !args.yes && !context.confirm("Make these changes?")? {
             context.bus.warn("nothing was changed");
             return Ok(None);

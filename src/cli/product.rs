@@ -103,8 +103,8 @@ impl Product {
         let given = Given::new(&args.set, &args.set_file, args.answers.as_deref(), stored)?;
         let mut inputs = blueprint::resolve(&blueprint, given, &host.facts, ask)?;
         // On a host that is not supported nothing of ours is found again.
-        let may_be_here = host.root && distro::os::supported(&host.facts).is_ok();
-        if may_be_here && on_clone != Some(super::OnClone::Renew) {
+        let supported = distro::os::supported(&host.facts).is_ok();
+        if supported && host.root && on_clone != Some(super::OnClone::Renew) {
             recall(&blueprint, &mut inputs, &network, host)?;
         }
         for secret in inputs.secrets() {
@@ -113,7 +113,8 @@ impl Product {
         let others = if host.root { session::others(&store)? } else { HashMap::new() };
         let key = store::key(host)?;
         let mut renames = Vec::new();
-        if !state.resources.is_empty() {
+        // Also where nothing is known yet: what is wrong with a step is told before an attempt begins.
+        if supported {
             renames = plan::renames(&blueprint::expand(&blueprint, &inputs, &network, &host.facts)?, &state);
         }
         for record in &renames {
@@ -152,7 +153,7 @@ impl Product {
     ///
     /// # Errors
     /// Class `conflict`.
-    pub fn refuse_conflicts(&self, plan: &Plan) -> Result<()> {
+    fn refuse_conflicts(&self, plan: &Plan) -> Result<()> {
         plan.refuse_conflicts(&self.others, &self.key)
     }
 
