@@ -76,12 +76,9 @@ fn mirror(file: &Source, folder: &Path, node: &Node) -> Result<Mirror> {
         (Some(_), None) => return Err(wrong("user", "'user' without 'password' or 'password_file'".into()).into()),
         (None, Some(_)) => return Err(wrong("url", "a password without 'user'".into()).into()),
     };
-    if let Some(Login { user, password }) = &login {
-        let unfit = |text: &str| text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control());
-        if unfit(user) || unfit(password) {
-            let message = "apt takes no login with white space in it, and no empty one (apt_auth.conf(5))";
-            return Err(wrong("user", message.to_owned()).into());
-        }
+    if login.as_ref().is_some_and(|login| !login.fits_apt()) {
+        let message = "apt takes no login with white space in it, and no empty one (apt_auth.conf(5))";
+        return Err(wrong("user", message.to_owned()).into());
     }
     let key = match (&entry.key, entry.fingerprints.as_slice()) {
         (None, []) => None,

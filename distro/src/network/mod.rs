@@ -194,8 +194,7 @@ impl Setting {
         }
         for url in [&self.http, &self.https].into_iter().flatten().filter(|_| self.keep) {
             let login = parse("the stored proxy", url)?.login;
-            let odd = |text: &String| text.is_empty() || text.contains(char::is_whitespace);
-            if login.is_some_and(|login| odd(&login.user) || odd(&login.password)) {
+            if login.is_some_and(|login| !login.fits_apt()) {
                 let message = "apt keeps no login with white space in it, and no empty one (apt_auth.conf(5))";
                 return Err(Fault::new(Class::Usage, message).advice("leave --keep-proxy out: a run takes any login"));
             }

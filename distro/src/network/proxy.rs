@@ -46,6 +46,14 @@ pub struct Login {
     pub password: String,
 }
 
+impl Login {
+    /// Can apt be told it? apt_auth.conf(5) has words between white space.
+    pub fn fits_apt(&self) -> bool {
+        let unfit = |c: char| c.is_whitespace() || c.is_control();
+        [&self.user, &self.password].iter().all(|text| !text.is_empty() && !text.contains(unfit))
+    }
+}
+
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Login({})", self.user)
