@@ -16,20 +16,23 @@ use std::fs;
 
 const INSTALL: [&str; 6] = ["surefoot", "install", "services", "--yes", "--answers", "/root/answers.toml"];
 /// What rpm leaves, as on every host that had the packages, with what is below: accounts, logs, and folders that a server wrote into.
-const LEFT: [&str; 17] = [
+const LEFT: [&str; 20] = [
     "file /var/cache/dnf/.gpgkeyschecked.yum",
     "file /var/log/dnf.librepo.log",
     "file /var/log/dnf.log",
     "file /var/log/dnf.rpm.log",
     "file /var/log/hawkey.log",
     "file /var/lib/nginx",
+    "file /var/log/mongodb",
     "file /var/log/nginx",
     "file /var/log/rabbitmq",
     "file /var/log/redis",
+    "group mongod",
     "group nginx",
     "group postgres",
     "group rabbitmq",
     "group redis",
+    "user mongod",
     "user nginx",
     "user postgres",
     "user rabbitmq",
@@ -58,10 +61,12 @@ fn host_with(web: &Web, repo: &RpmRepo) -> Result<Host> {
     Ok(host)
 }
 
-/// The repositories of a host before surefoot comes: the distribution's own, and the vendor's of RabbitMQ, which no distribution has.
+/// The repositories of a host before surefoot comes: the distribution's own, and the vendor's of RabbitMQ, which no distribution has. And
+/// that of MongoDB, which surefoot brings.
 struct Served {
     web: Web,
     repos: [(&'static str, RpmRepo); 2],
+    mongodb: RpmRepo,
 }
 
 impl Served {
@@ -72,13 +77,21 @@ impl Served {
         for (name, repo) in &repos {
             web.serve(&format!("/{name}"), repo.folder());
         }
-        Ok(Self { web, repos })
+        let mongodb = signed(&["mongodb-org"])?;
+        fs::write(mongodb.folder().join("server.asc"), mongodb.key())?;
+        web.serve("/mongodb", mongodb.folder());
+        Ok(Self { web, repos, mongodb })
     }
 
     fn host(&self) -> Result<Host> {
         let host = Host::boot(Suite::El9)?;
         host.install_binary()?;
-        host.write("/root/answers.toml", SERVICES.answers, 0o600)?;
+        let (url, fingerprint) = (self.web.url(), self.mongodb.fingerprint());
+        let mongodb = format!(
+            "mongodb = true\nmongodb_repository = '{url}/mongodb'\nmongodb_key = '{url}/mongodb/server.asc'\n\
+             mongodb_fingerprint = '{fingerprint}'\nmongodb_admin_password = 'a fifth'\nmongodb_password = 'and a sixth'\n"
+        );
+        host.write("/root/answers.toml", [SERVICES.answers, &mongodb].concat(), 0o600)?;
         for (name, repo) in &self.repos {
             let (key, url) = (format!("/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"), self.web.url());
             let definition = format!("[{name}]\nname={name}\nbaseurl={url}/{name}\ngpgcheck=1\ngpgkey=file://{key}\n");
@@ -111,14 +124,18 @@ fn the_services_come_and_go() -> Result<()> {
     let watch = Watch::start(&host)?;
     let (points, output) = host.run(INSTALL).kill_points()?;
     output.ok()?;
-    watch.end(&host)?.never_open(&[80, 5432, 5672, 6379, 15672], &[80, 443])?;
-    for unit in ["nginx", "postgresql", "rabbitmq-server", "redis"] {
+    watch.end(&host)?.never_open(&[80, 5432, 5672, 6379, 15672, 27017], &[80, 443])?;
+    for unit in ["nginx", "postgresql", "rabbitmq-server", "redis", "mongod"] {
         let started = format!("journalctl -b -o cat -u {unit} | grep -c '^Started'; systemctl is-enabled {unit}");
         assert_eq!(host.sh(&started)?, "1\nenabled", "{unit}: one start, with the final configuration");
     }
     for login in SERVICES.logins {
         SERVICES.login(&host, login).with_context(|| (*login).to_owned())?;
     }
+    let script = "import sys; sys.path.insert(0, '/usr/lib/mongodb-stand-in'); import pymongo\n\
+        db = pymongo.MongoClient(open('/etc/mongodb/app.app').read().strip()).get_default_database()\n\
+        print(db.things.count_documents({}))";
+    assert_eq!(host.run(["python3", "-B", "-"]).stdin(script).output()?.ok()?.stdout.trim(), "0");
     // The server that nginx.conf has by itself makes way, and nothing else of it changes.
     assert_eq!(host.sh("rpm -V nginx nginx-core || true")?, "S.5....T.  c /etc/nginx/nginx.conf");
     assert_eq!(host.sh("sed -n 's/^#surefoot# //p' /etc/nginx/nginx.conf | grep -c .")?, "14");

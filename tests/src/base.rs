@@ -1,6 +1,6 @@
 //! Base root file systems: debootstrapped once, then the lowest layer of every host.
 
-use crate::{lock::Lock, mirror, place, rpm, suite::Suite, tool};
+use crate::{lock::Lock, mirror, mongodb, place, rpm, suite::Suite, tool};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 /// Part of a base's folder name. A base made by another recipe is never used: raise this when the recipe changes.
 const RECIPE: u32 = 2;
 /// The same of the stand-in for Enterprise Linux, and of its packages.
-const STAND_IN_RECIPE: u32 = 5;
+const STAND_IN_RECIPE: u32 = 6;
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,ca-certificates,iproute2,procps,strace";
 /// Timers that would take apt's locks at a moment of their own choosing.
 const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
@@ -150,11 +150,12 @@ const REPACKED: [&str; 24] = [
     "erlang-xmerl",
 ];
 /// What they become: a name and its spec file.
-const SPECS: [(&str, &str); 4] = [
+const SPECS: [(&str, &str); 5] = [
     ("redis", include_str!("../data/el9/redis.spec")),
     ("nginx", include_str!("../data/el9/nginx.spec")),
     ("postgresql", include_str!("../data/el9/postgresql.spec")),
     ("rabbitmq-server", include_str!("../data/el9/rabbitmq-server.spec")),
+    ("mongodb-org", include_str!("../data/el9/mongodb-org.spec")),
 ];
 /// Folders of what is made: the root of hosts, and the packages, not signed yet, in a folder for each spec file.
 const ROOT: &str = "root";
@@ -195,6 +196,7 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
             fs::remove_file(path)?;
         }
     }
+    mongodb::unpacked(Suite::El9, programs.path())?;
     for (name, spec) in SPECS {
         let folder = whole.join(RPMS).join(name);
         fs::create_dir_all(&folder)?;

@@ -3,8 +3,12 @@
 
 use crate::{lock::Lock, place, repo::Package, repo::Repo, suite::Suite, tool, web::Web};
 use anyhow::{Context, Result};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mongodb/mongod");
 /// The vendor's packaged configuration file, as far as it matters here.
 const CONFIG: &str = "\
 # mongod.conf
@@ -78,7 +82,7 @@ pub const SERIES: &str = "7.0";
 /// # Errors
 /// When PyPI does not give its parts.
 pub fn package(suite: Suite) -> Result<Package> {
-    let program = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/data/mongodb/mongod"))?;
+    let program = fs::read(PROGRAM)?;
     Package::new("mongodb-org-server", "7.0.14")
         .field("Depends", "python3, libpython3-stdlib")
         .file("/etc/mongod.conf", CONFIG, 0o644)
@@ -87,6 +91,19 @@ pub fn package(suite: Suite) -> Result<Package> {
         .script("postinst", POSTINST)
         .script("prerm", PRERM)
         .tree("/usr/lib/mongodb-stand-in", &parts(suite)?)
+}
+
+/// What its package for Enterprise Linux is made of, in a folder.
+///
+/// # Errors
+/// As [`package`].
+pub(crate) fn unpacked(suite: Suite, folder: &Path) -> Result<()> {
+    let (own, etc) = (folder.join("usr/lib/mongodb-stand-in"), folder.join("etc"));
+    fs::create_dir_all(&etc)?;
+    fs::write(etc.join("mongod.conf"), CONFIG.replace("/var/lib/mongodb", "/var/lib/mongo"))?;
+    tool::tool("cp", ["-a".as_ref(), parts(suite)?.as_os_str(), own.as_os_str()])?;
+    fs::copy(PROGRAM, folder.join("usr/bin/mongod"))?;
+    Ok(())
 }
 
 /// A repository with it, laid out as the vendor's.

@@ -52,3 +52,11 @@ fn versions_of_debian_and_of_ubuntu() {
         assert_eq!(since(&host(os_release, ""), 13, 25), later, "{os_release}");
     }
 }
+
+#[test]
+fn mongodb_keeps_its_data_where_its_vendor_says() {
+    let data = |os_release: &str| Mongodb::of(&host(os_release, "")).map(|layout| layout.data);
+    assert_eq!(data(DEBIAN), Some("/var/lib/mongodb"));
+    assert_eq!(data(ROCKY), Some("/var/lib/mongo"));
+    assert_eq!(data("ID=alpine\n"), None);
+}
