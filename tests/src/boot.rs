@@ -68,6 +68,9 @@ fn nspawn(record: &Record, netns: &Netns, group: &HostGroup) -> Command {
     command.args(["--resolv-conf=off", "--timezone=off"]);
     command.arg(format!("--machine={}", record.name)).arg(format!("--hostname={}", record.hostname));
     command.arg(format!("--network-namespace-path={}", netns.path()));
+    if record.filters {
+        command.arg("--capability=CAP_NET_ADMIN");
+    }
     for path in &record.read_only {
         command.arg(format!("--bind-ro={}{path}:{path}", record.disk().display()));
     }

@@ -72,6 +72,12 @@ impl HostBuilder {
         self
     }
 
+    /// May set rules of its kernel for its own network: a firewall can run in it.
+    pub fn filters(mut self) -> Self {
+        self.0.filters = true;
+        self
+    }
+
     /// Starts from another host's disk, of the same suite.
     pub fn from(mut self, snapshot: &Snapshot) -> Self {
         self.0.suite = snapshot.suite();
@@ -137,6 +143,7 @@ impl Host {
             layers: Vec::new(),
             tmpfs: Vec::new(),
             read_only: Vec::new(),
+            filters: false,
             kept: std::env::var_os("LAB_KEEP").is_some(),
             leader: None,
         })

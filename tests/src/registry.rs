@@ -32,6 +32,9 @@ pub struct Record {
     pub tmpfs: Vec<(String, String)>,
     /// Folders that cannot be written to.
     pub read_only: Vec<String>,
+    /// May it filter its own network?
+    #[serde(default)]
+    pub filters: bool,
     /// Stays after its owner is gone.
     pub kept: bool,
     /// Its first process, as the machine numbers it, while it runs.
