@@ -54,6 +54,10 @@ const ADVICE: &[(&str, &str)] = &[
         "filtered out by exclude filtering",
         "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository, then go on with --resume",
     ),
+    (
+        "is not registered with an entitlement server",
+        "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
+    ),
     ("nothing provides", "switch on the repository that has it (often EPEL or CRB), then go on with --resume"),
 ];
 
@@ -69,6 +73,8 @@ pub fn complaints(output: &Output) -> Vec<String> {
         "Public key for",
         "Problem",
         "No match for",
+        "All matches were filtered",
+        "This system is not registered",
         "curl:",
         "  - ",
         "* ",
@@ -101,7 +107,7 @@ fn by_class(class: Class) -> &'static str {
         Class::Proxy => "check the proxy and its login (--proxy), then go on with --resume",
         Class::Dns => "check the name and this host's DNS, or give a proxy with --proxy, then go on with --resume",
         Class::Tls => {
-            "give the certificate of the CA that signs there with --ca, or check the clock, then go on with --resume"
+            "give the certificate of the CA that signs there with --ca-file, or check the clock, then go on with --resume"
         }
         Class::Http => "check whether this host may reach that address, then go on with --resume",
         Class::Repository => "check the address of the repository and whether it has this release of the distribution",
@@ -164,6 +170,28 @@ mod tests {
                 "nothing provides libx.so.1",
                 "EPEL or CRB",
             ),
+            (
+                "All matches were filtered out by modular filtering for argument: nodejs\n",
+                "Error: Unable to find a match: nodejs\n",
+                Class::Package,
+                "by modular filtering for argument: nodejs",
+                "`dnf module list`",
+            ),
+            (
+                "All matches were filtered out by exclude filtering for argument: redis\n",
+                "Error: Unable to find a match: redis\n",
+                Class::Package,
+                "by exclude filtering for argument: redis",
+                "'excludepkgs'",
+            ),
+            (
+                "This system is not registered with an entitlement server. You can use subscription-manager to register.\n",
+                "No match for argument: redis\nError: Unable to find a match: redis\n",
+                Class::Package,
+                "is not registered with an entitlement server",
+                "`subscription-manager register`",
+            ),
+            ("", "Error: SSL certificate problem: self-signed\n", Class::Tls, "SSL certificate", "--ca-file"),
         ] {
             let fault = fault(&output(stdout, stderr), Class::Package, "it failed");
             assert_eq!(fault.class, class, "{stderr}");
