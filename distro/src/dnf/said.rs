@@ -55,6 +55,11 @@ const ADVICE: &[(&str, &str)] = &[
         "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository, then go on with --resume",
     ),
     (
+        "No URLs in mirrorlist",
+        "the distribution has no mirrors of this release any more, as of one that gets no updates: upgrade the host, or point the \
+         repository at an archive of it (`baseurl` in /etc/yum.repos.d), then go on with --resume",
+    ),
+    (
         "is not registered with an entitlement server",
         "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
     ),
@@ -190,6 +195,13 @@ mod tests {
                 Class::Package,
                 "is not registered with an entitlement server",
                 "`subscription-manager register`",
+            ),
+            (
+                "",
+                "Error: Failed to download metadata for repo 'appstream': Cannot prepare internal mirrorlist: No URLs in mirrorlist\n",
+                Class::Repository,
+                "No URLs in mirrorlist",
+                "no mirrors of this release any more",
             ),
             ("", "Error: SSL certificate problem: self-signed\n", Class::Tls, "SSL certificate", "--ca-file"),
         ] {
