@@ -7,6 +7,7 @@ pub mod definition;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use anyhow::Result;
 
@@ -295,9 +296,8 @@ impl Manager {
         }
     }
 
-    /// Installs `first` and `rest`, in one transaction, or one after the other where that is faster; without recommended packages,
-    /// without removing or downgrading anything. Services of `deny` are not started by their packages. An interrupted transaction is
-    /// finished first.
+    /// Installs `names` in one transaction, without recommended packages, without removing or downgrading anything, and calls `begun` when
+    /// everything is fetched. Services of `deny` are not started by their packages. An interrupted transaction is finished first.
     ///
     /// # Errors
     /// Class `package` where a package or its script fails, with its words; `disk`, `memory`, `http`, `dns`, `proxy`, `tls` or
@@ -305,16 +305,42 @@ impl Manager {
     pub fn install(
         self,
         host: &Host,
-        first: &[String],
-        rest: &[String],
+        names: &[String],
         deny: &[String],
         survivor: &Survivor<'_>,
+        begun: &dyn Fn(),
     ) -> Result<()> {
         match self {
-            Manager::Apt => apt::install(host, first, rest, deny, survivor),
-            // No package starts a service there.
-            Manager::Dnf => dnf::install(host, &[first, rest].concat(), survivor),
+            Manager::Apt => apt::install(host, names, deny, survivor, begun),
+            // No package starts a service there, and nothing is fetched ahead.
+            Manager::Dnf => dnf::install(host, names, survivor),
         }
+    }
+
+    /// Is a second transaction cheap enough that services come up in between? dnf computes longer than that takes.
+    pub fn installs_in_turns(self) -> bool {
+        self == Manager::Apt
+    }
+
+    /// Does it pay to fetch what a second transaction needs while the first is at work?
+    ///
+    /// # Errors
+    /// Where the host's repositories or apt's configuration cannot be read.
+    pub fn fetches_ahead(self, host: &Host) -> Result<bool> {
+        match self {
+            Manager::Apt => apt::fetching_ahead_pays(host),
+            Manager::Dnf => Ok(false),
+        }
+    }
+
+    /// Fetches what installing `names` needs, beside a transaction. Where that fails, their own transaction fetches it. It ends with
+    /// this process.
+    pub fn fetch_ahead(self, host: &Host, names: Vec<String>) -> JoinHandle<()> {
+        let runner = host.runner.clone();
+        std::thread::spawn(move || match self {
+            Manager::Apt => apt::fetch_ahead(&runner, &names),
+            Manager::Dnf => (),
+        })
     }
 
     /// Removes `names`, with their configuration where `purge`. Whatever else would be removed with them goes too: look with

@@ -1,15 +1,16 @@
 //! Brings the host to what the plan says: resource by resource, probe, intent, apply, probe, outcome.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use distro::{Class, Fault, Look};
 use serde_json::Value;
-use steps::{Change, Memory, Probe, Resource, Stage, resources};
+use steps::{Change, Probe, Resource, Stage};
 
 use super::event::{What, millis};
 use super::journal::{Outcome, Record};
+use super::packages::services_first;
 use super::plan::{self, Expand, Plan, Wanted};
 use super::session::{Session, told};
 use super::stage::Launched;
@@ -33,8 +34,12 @@ pub struct Install<'s, 'a> {
     pub tally: Tally,
     /// Which resource is in hand, and of how many.
     pub position: Option<(usize, usize)>,
+    /// How many resources had their turn, and how many there are.
+    pub(super) turns: (usize, usize),
+    /// Resources that were brought ahead of their stage.
+    pub(super) ahead: BTreeSet<String>,
     /// Names of things that this run changed.
-    changed_things: Vec<String>,
+    pub(super) changed_things: Vec<String>,
     /// Steps that have begun and not ended: more than one where services come up meanwhile.
     at_work: Vec<StepAtWork>,
     steps: Vec<String>,
@@ -57,6 +62,8 @@ impl<'s, 'a> Install<'s, 'a> {
             expand,
             tally: Tally::default(),
             position: None,
+            turns: (0, 0),
+            ahead: BTreeSet::new(),
             changed_things: Vec::new(),
             at_work: Vec::new(),
             steps: Vec::new(),
@@ -78,30 +85,46 @@ impl<'s, 'a> Install<'s, 'a> {
             }
             return Ok(());
         }
-        let total = plan.entries.len();
-        let mut done = 0;
-        for stage in Stage::ALL {
-            // What an earlier stage installed may have changed what this one has to ask for.
-            let facts = distro::Facts::gather(std::path::Path::new("/"))?;
-            let (_, entries) = plan::expand(self.expand, &facts)?;
-            let entries: Vec<Wanted> =
-                entries.into_iter().filter(|(_, _, resource)| resource.stage() == stage).collect();
-            self.session.bus.enter(Some(stage), None, None);
-            if plan.has_work(stage) {
-                self.session.bus.say(What::StageStarted);
-            }
-            let sets: Vec<&Wanted> = entries.iter().filter(|(_, _, resource)| resource.packages().is_some()).collect();
-            let mut launched = VecDeque::new();
-            let brought = self.bring_stage(stage, &entries, &sets, (&mut done, total), &mut launched);
-            if let Err(error) = brought {
-                self.give_up_on(launched);
-                return Err(error);
-            }
-            self.end_steps();
+        self.turns = (0, plan.entries.len());
+        let mut launched = VecDeque::new();
+        if let Err(error) = self.bring_stages(&plan, &mut launched) {
+            self.give_up_on(launched);
+            return Err(error);
         }
         self.position = None;
         self.session.bus.enter(Some(Stage::Verify), None, None);
         self.verify()
+    }
+
+    fn bring_stages(&mut self, plan: &Plan, launched: &mut VecDeque<Launched>) -> Result<()> {
+        let services = services_first(plan);
+        for stage in Stage::ALL {
+            let entries = self.wanted(stage)?;
+            self.session.bus.enter(Some(stage), None, None);
+            if plan.has_work(stage) {
+                self.session.bus.say(What::StageStarted);
+            }
+            match stage {
+                Stage::Packages => self.bring_packages(entries, &services, launched)?,
+                _ => self.bring_stage(stage, entries, launched)?,
+            }
+            self.end_steps();
+        }
+        Ok(())
+    }
+
+    /// What the blueprint asks for in `stage`, with the facts of this moment: what was installed before may have changed them.
+    pub(super) fn wanted(&self, stage: Stage) -> Result<Vec<Wanted>> {
+        let facts = distro::Facts::gather(std::path::Path::new("/"))?;
+        let (_, mut entries) = plan::expand(self.expand, &facts)?;
+        entries.retain(|(_, id, resource)| resource.stage() == stage && !self.ahead.contains(id));
+        Ok(entries)
+    }
+
+    /// It is the next one's turn.
+    pub(super) fn next_turn(&mut self) {
+        self.turns.0 += 1;
+        self.position = Some(self.turns);
     }
 
     /// What comes after an apply: probe; outcome.
@@ -124,17 +147,13 @@ impl<'s, 'a> Install<'s, 'a> {
     }
 
     /// One resource: probe; intent; apply; probe; outcome. Or only as far as its launch.
-    pub(super) fn bring<'e>(&mut self, stage: Stage, entry: &'e Wanted) -> Result<Option<Launched<'e>>> {
-        let (step, id, resource) = entry;
+    pub(super) fn bring(&mut self, stage: Stage, entry: Wanted) -> Result<Option<Launched>> {
+        let (step, id, resource) = &entry;
         self.session.check_stop()?;
         self.session.bus.enter(Some(stage), Some(step), Some(id));
         let resource = resource.as_ref();
         match self.probe(id, resource)? {
-            Probe::InPlace(seen) => {
-                self.tally.in_place += 1;
-                self.session.bus.say(What::ResourceInPlace);
-                self.note_in_place(id, resource, &seen).map(|()| None)
-            }
+            Probe::InPlace(seen) => self.pass(id, resource, &seen).map(|()| None),
             Probe::Changes(changes) => {
                 self.begin_step(stage, step);
                 let intent = self.session.intent(id, self.session.claims(resource), &changes)?;
@@ -171,85 +190,7 @@ impl<'s, 'a> Install<'s, 'a> {
         }
     }
 
-    /// All sets of packages in one transaction. The solver's own list goes into the intent: undo has to know what was new.
-    pub(super) fn bring_packages(&mut self, sets: &[&Wanted]) -> Result<()> {
-        self.session.check_stop()?;
-        let stage = Stage::Packages;
-        self.finish_packages(sets)?;
-        let mut wanted: Vec<(&Wanted, Vec<Change>)> = Vec::new();
-        for entry in sets {
-            let (step, id, resource) = entry;
-            self.session.bus.enter(Some(stage), Some(step), Some(id));
-            match self.probe(id, resource.as_ref())? {
-                Probe::InPlace(seen) => {
-                    self.tally.in_place += 1;
-                    self.session.bus.say(What::ResourceInPlace);
-                    self.note_in_place(id, resource.as_ref(), &seen)?;
-                }
-                Probe::Changes(changes) => wanted.push((entry, changes)),
-                Probe::Pending(why) | Probe::Hidden(why) => {
-                    return Err(Fault::new(Class::Host, format!("{id} cannot be seen: {why}"))
-                        .advice("run it as root")
-                        .into());
-                }
-            }
-        }
-        let Some(((step, id, _), _)) = wanted.first() else { return Ok(()) };
-        let (step, id) = (step.clone(), id.clone());
-        // One transaction for all steps is no step's own.
-        self.session.bus.enter(Some(stage), Some(plan::OWN_STEP), None);
-        self.begin_step(stage, plan::OWN_STEP);
-        self.session.bus.enter(Some(stage), Some(&step), Some(&id));
-        let began = Instant::now();
-        let sets: Vec<&dyn Resource> = wanted.iter().map(|((_, _, resource), _)| resource.as_ref()).collect();
-        let look = Look::new(self.session.host);
-        let solved = self.session.with_cx(&look, &id, |cx| resources::packages::solve(cx, &sets))?;
-        let asked: Vec<String> =
-            wanted.iter().flat_map(|(_, changes)| changes.iter().map(|change| change.item.clone())).collect();
-        let extra = solved.into_iter().filter(|change| !asked.contains(&change.item));
-        wanted[0].1.extend(extra);
-
-        let mut intents = Vec::new();
-        for ((_, id, resource), changes) in &wanted {
-            intents.push(self.session.intent(id, self.session.claims(resource.as_ref()), changes)?);
-        }
-        self.session.record_all(intents)?;
-        for ((step, id, _), changes) in &wanted {
-            self.session.bus.enter(Some(stage), Some(step), Some(id));
-            self.say_changing(changes);
-        }
-        self.session.bus.enter(Some(stage), Some(&step), Some(&id));
-        let applied = self.session.with_cx(&look, &id, |cx| resources::packages::apply_together(cx, &sets));
-        if let Err(error) = applied {
-            let failed = |((_, id, _), _): &(&Wanted, Vec<Change>)| Record::Outcome {
-                resource: id.clone(),
-                result: Outcome::Failed,
-            };
-            let outcomes = wanted.iter().map(failed).collect();
-            self.session.record_all(outcomes)?;
-            return Err(error);
-        }
-        for ((step, id, resource), changes) in &wanted {
-            self.session.bus.enter(Some(stage), Some(step), Some(id));
-            let seen = self.seen_after(id, resource.as_ref())?;
-            self.changed_things.extend(changes.iter().map(|change| change.item.replacen("package ", "package:", 1)));
-            self.count(id, resource.as_ref(), seen, false)?;
-            self.session.bus.say(What::ResourceChanged { took_ms: millis(began.elapsed()) });
-        }
-        Ok(())
-    }
-
-    /// A transaction of ours that was cut off is finished, also where each package of it is there: its triggers may not have run.
-    fn finish_packages(&self, sets: &[&Wanted]) -> Result<()> {
-        let begun = sets.iter().find(|(_, id, _)| self.session.state.begun(id));
-        let Some((step, id, _)) = begun else { return Ok(()) };
-        self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
-        let sets: Vec<&dyn Resource> = sets.iter().map(|(_, _, resource)| resource.as_ref()).collect();
-        let look = Look::new(self.session.host);
-        self.session.with_cx(&look, id, |cx| resources::packages::finish(cx, &sets))
-    }
-
-    fn probe(&self, id: &str, resource: &dyn Resource) -> Result<Probe> {
+    pub(super) fn probe(&self, id: &str, resource: &dyn Resource) -> Result<Probe> {
         let look = Look::new(self.session.host);
         plan::prefetch(&look, std::iter::once(resource))?;
         plan::probe(&look, &self.session.state, &self.session.key, id, resource)
@@ -299,6 +240,13 @@ impl<'s, 'a> Install<'s, 'a> {
         Ok(())
     }
 
+    /// It was in place when it was its turn.
+    pub(super) fn pass(&mut self, id: &str, resource: &dyn Resource, seen: &Value) -> Result<()> {
+        self.tally.in_place += 1;
+        self.session.bus.say(What::ResourceInPlace);
+        self.note_in_place(id, resource, seen)
+    }
+
     /// Writes down what was found, where that is news.
     fn note_in_place(&mut self, id: &str, resource: &dyn Resource, seen: &Value) -> Result<()> {
         let entry = self.session.state.resources.get(id);
@@ -344,12 +292,12 @@ impl<'s, 'a> Install<'s, 'a> {
         .into())
     }
 
-    fn say_changing(&self, changes: &[Change]) {
+    pub(super) fn say_changing(&self, changes: &[Change]) {
         let (n, of) = self.position.unwrap_or_default();
         self.session.bus.say(What::ResourceChanging { n, of, changes: told(changes) });
     }
 
-    fn begin_step(&mut self, stage: Stage, id: &str) {
+    pub(super) fn begin_step(&mut self, stage: Stage, id: &str) {
         if self.at_work.iter().any(|step| step.id == id && step.stage == stage) {
             return;
         }

@@ -12,53 +12,47 @@ use super::install::Install;
 use super::plan::Wanted;
 
 /// A change that was launched and is waited for later.
-pub struct Launched<'e> {
-    pub entry: &'e Wanted,
+pub struct Launched {
+    pub entry: Wanted,
     pub changes: Vec<Change>,
     pub restart: bool,
     pub position: Option<(usize, usize)>,
     pub began: Instant,
-    /// What comes after it in its step, each with its number.
-    pub rest: Vec<(&'e Wanted, usize)>,
+    /// What comes after it in its step, each with its turn.
+    pub rest: Vec<(Wanted, Option<(usize, usize)>)>,
 }
 
 impl Install<'_, '_> {
     /// Everything of one stage, in order. A service that comes up whatever else runs is not waited for at once, and what comes after
     /// it in its step neither: that is done when something is reached that is not independent, or the end of the stage.
-    pub(super) fn bring_stage<'e>(
+    pub(super) fn bring_stage(
         &mut self,
         stage: Stage,
-        entries: &'e [Wanted],
-        sets: &[&Wanted],
-        (done, total): (&mut usize, usize),
-        launched: &mut VecDeque<Launched<'e>>,
+        entries: Vec<Wanted>,
+        launched: &mut VecDeque<Launched>,
     ) -> Result<()> {
         for entry in entries {
-            let (step, _, resource) = entry;
-            *done += 1;
-            if let Some(one) = launched.iter_mut().find(|one| one.entry.0 == *step) {
-                one.rest.push((entry, *done));
+            self.next_turn();
+            if let Some(one) = launched.iter_mut().find(|one| one.entry.0 == entry.0) {
+                one.rest.push((entry, self.position));
                 continue;
             }
-            if !resource.is_independent() {
-                self.catch_up(stage, launched, total)?;
+            if !entry.2.is_independent() {
+                let position = self.position;
+                self.catch_up(stage, launched)?;
+                self.position = position;
             }
-            self.position = Some((*done, total));
-            if resource.packages().is_none() {
-                launched.extend(self.bring(stage, entry)?);
-            } else if sets.first().is_some_and(|first| first.1 == entry.1) {
-                self.bring_packages(sets)?;
-            }
+            launched.extend(self.bring(stage, entry)?);
         }
-        self.catch_up(stage, launched, total)
+        self.catch_up(stage, launched)
     }
 
     /// Waits for everything that was launched, and brings what was put off until then.
-    fn catch_up(&mut self, stage: Stage, launched: &mut VecDeque<Launched<'_>>, total: usize) -> Result<()> {
-        while let Some(one) = launched.pop_front() {
+    fn catch_up(&mut self, stage: Stage, launched: &mut VecDeque<Launched>) -> Result<()> {
+        while let Some(mut one) = launched.pop_front() {
             self.wait_for(stage, &one)?;
-            for &(entry, at) in &one.rest {
-                self.position = Some((at, total));
+            for (entry, position) in one.rest.drain(..) {
+                self.position = position;
                 if let Some(one) = self.bring(stage, entry)? {
                     self.wait_for(stage, &one)?;
                 }
@@ -69,7 +63,7 @@ impl Install<'_, '_> {
     }
 
     /// After a failure: what was launched is waited for and written down all the same.
-    pub(super) fn give_up_on(&mut self, launched: VecDeque<Launched<'_>>) {
+    pub(super) fn give_up_on(&mut self, launched: VecDeque<Launched>) {
         let (place, position) = (self.session.bus.place(), self.position);
         for one in launched {
             let id = one.entry.1.clone();
@@ -82,8 +76,8 @@ impl Install<'_, '_> {
     }
 
     /// Waits for what was launched: apply; probe; outcome.
-    fn wait_for(&mut self, stage: Stage, launched: &Launched<'_>) -> Result<()> {
-        let (step, id, resource) = launched.entry;
+    fn wait_for(&mut self, stage: Stage, launched: &Launched) -> Result<()> {
+        let (step, id, resource) = &launched.entry;
         self.position = launched.position;
         self.step_at_work(id).into_iter().for_each(|step| step.launched -= 1);
         self.session.bus.enter(Some(stage), Some(step), Some(id));

@@ -191,6 +191,11 @@ pub trait Resource: Debug {
         ON_DISK.contains(&self.sort())
     }
 
+    /// Does it take seconds in which the host could do something else?
+    fn is_slow(&self) -> bool {
+        false
+    }
+
     /// systemd units that the probe will ask about, so that all are asked at once.
     fn units(&self) -> Vec<String> {
         Vec::new()

@@ -13,11 +13,14 @@ use crate::{Class, Command, Host, dpkg, locks};
 /// Configuration files of the admin stay as they are; those nobody changed follow the package.
 const CONFFILES: [&str; 2] = ["--force-confdef", "--force-confold"];
 
-/// Installs `names` in one transaction, and tells when everything is fetched and dpkg begins.
+/// [`crate::packages::Manager::install`].
 ///
 /// The output goes by a terminal of apt's own (its default): so the transaction is whole also when nobody reads it any more,
 /// which a pipe would not survive, and apt's term.log is written.
-pub(super) fn install_from(
+///
+/// # Errors
+/// As there.
+pub fn install(
     host: &Host,
     names: &[String],
     deny: &[String],

@@ -306,6 +306,7 @@ impl Kind for Settings {
                 // Its own log is named after the node; what comes before that is in others.
                 logs: vec!["/var/log/rabbitmq".into()],
                 independent: true,
+                slow: true,
                 ..Service::new(UNIT)
             }),
             Box::new(accounts),

@@ -107,7 +107,7 @@ impl Resource for Packages {
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
-        apply_together(cx, &[self])
+        apply_together(cx, &[self], &[self], &|| ())
     }
 
     fn units(&self) -> Vec<String> {
@@ -149,6 +149,12 @@ fn missing(known: &Known, sets: &[&dyn Resource]) -> Vec<String> {
 /// What is there now of the packages of `sets`.
 fn known(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Known> {
     Look::new(cx.host).packages(sets.iter().filter_map(|set| set.packages()).flat_map(|set| &set.names))
+}
+
+/// Names of all packages of `sets`.
+pub fn names(sets: &[&dyn Resource]) -> Vec<String> {
+    let names: BTreeSet<&String> = sets.iter().filter_map(|set| set.packages()).flat_map(|set| &set.names).collect();
+    names.into_iter().cloned().collect()
 }
 
 /// Units of `sets` that their packages must not start.
@@ -230,22 +236,19 @@ fn not_offered(manager: Manager, solution: &Solution, name: &str, known: &Known,
         .advice("other packages provide it: name one of them in the blueprint")
 }
 
-/// Installs the packages of `sets` in one transaction, or in two where the servers are far away; their units are not started. Where the servers no longer have what the
-/// index names, the index is fetched anew and it is tried once more, if the answer names no package that was not announced.
+/// Installs the packages of `sets` in one transaction, and calls `begun` when everything is fetched; no unit of `held` is started. Where the servers no longer have what
+/// the index names, the index is fetched anew and it is tried once more, if the answer names no package that was not announced.
 ///
 /// # Errors
 /// Those of [`Manager::install`].
-pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
-    let known = known(cx, sets)?;
-    let names = missing(&known, sets);
+pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource], held: &[&dyn Resource], begun: &dyn Fn()) -> Result<()> {
+    let names = missing(&known(cx, sets)?, sets);
     if names.is_empty() {
         return Ok(());
     }
     let manager = cx.host.packages();
-    let denied = held_back(sets);
-    let first = missing(&known, &sets[..sets.len() / 2]);
-    let rest: Vec<String> = names.iter().filter(|name| !first.contains(name)).cloned().collect();
-    match manager.install(cx.host, &first, &rest, &denied, cx.survivor) {
+    let denied = held_back(held);
+    match manager.install(cx.host, &names, &denied, cx.survivor, begun) {
         Err(error) if manager.is_stale_index(&error) => {
             let announced = new_names(&manager.simulate(cx.host, &names)?);
             cx.host.runner.note("the servers no longer have what the index names: fetching the index anew");
@@ -253,7 +256,7 @@ pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
             if !new_names(&manager.simulate(cx.host, &names)?).is_subset(&announced) {
                 return Err(error.context("with a new index, more packages would be installed than announced"));
             }
-            manager.install(cx.host, &[], &names, &denied, cx.survivor)
+            manager.install(cx.host, &names, &denied, cx.survivor, begun)
         }
         result => result,
     }

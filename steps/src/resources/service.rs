@@ -58,6 +58,8 @@ pub struct Service {
     pub stage: Stage,
     /// Does it come up whatever else runs on the host?
     pub independent: bool,
+    /// Does it take seconds to come up, so that it is better begun early?
+    pub slow: bool,
     /// What it was brought up with by this very value, until the journal has it.
     pub(crate) brought: RefCell<Option<Value>>,
     /// What was to be done when it was launched, until it is waited for.
@@ -83,6 +85,7 @@ impl Service {
             logs: Vec::new(),
             stage: Stage::Configure,
             independent: false,
+            slow: false,
             brought: RefCell::default(),
             launched: RefCell::default(),
         }
@@ -308,6 +311,10 @@ impl Resource for Service {
 
     fn is_independent(&self) -> bool {
         self.independent
+    }
+
+    fn is_slow(&self) -> bool {
+        self.slow
     }
 
     fn units(&self) -> Vec<String> {

@@ -1,0 +1,184 @@
+//! Packages, in one transaction, or in two where services come up, or downloads go on, in between.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use anyhow::Result;
+use distro::{Class, Fault, Look};
+use steps::{Change, Memory, Probe, Resource, Stage, resources};
+
+use super::install::Install;
+use super::journal::{Outcome, Record};
+use super::plan::{OWN_STEP, Plan, Wanted};
+use super::stage::Launched;
+
+/// A set of packages with what installing it changes.
+type Set = (Wanted, Vec<Change>);
+
+/// Steps at the head of a plan that are a service with its packages and need nothing of other steps.
+pub(super) struct ServicesFirst {
+    steps: Vec<String>,
+    /// Those of them that take long to come up.
+    slow: Vec<String>,
+}
+
+pub(super) fn services_first(plan: &Plan) -> ServicesFirst {
+    let mut first = ServicesFirst { steps: Vec::new(), slow: Vec::new() };
+    for step in &plan.steps {
+        let of_step = || {
+            let entries = plan.entries.iter().filter(|entry| entry.step == step.id);
+            entries.map(|entry| entry.resource.as_ref()).filter(|resource| resource.stage() >= Stage::Packages)
+        };
+        if of_step().next().is_none() {
+            continue;
+        }
+        let is_independent_service = |resource: &dyn Resource| resource.sort() == "service" && resource.is_independent();
+        if !of_step().any(|resource| resource.packages().is_some()) || !of_step().any(is_independent_service) {
+            break;
+        }
+        first.steps.push(step.id.clone());
+        if of_step().any(Resource::is_slow) {
+            first.slow.push(step.id.clone());
+        }
+    }
+    first
+}
+
+impl Install<'_, '_> {
+    /// All sets of packages. The solver's own list goes into the intent: undo has to know what was new.
+    pub(super) fn bring_packages(
+        &mut self,
+        sets: Vec<Wanted>,
+        services: &ServicesFirst,
+        launched: &mut VecDeque<Launched>,
+    ) -> Result<()> {
+        self.session.check_stop()?;
+        self.finish_packages(&sets)?;
+        let mut wanted = self.missing_sets(sets)?;
+        let Some(((step, id, _), _)) = wanted.first() else { return Ok(()) };
+        let (step, id) = (step.clone(), id.clone());
+        // One transaction for all steps is no step's own.
+        self.session.bus.enter(Some(Stage::Packages), Some(OWN_STEP), None);
+        self.begin_step(Stage::Packages, OWN_STEP);
+        self.session.bus.enter(Some(Stage::Packages), Some(&step), Some(&id));
+        let look = Look::new(self.session.host);
+        let solved = self.session.with_cx(&look, &id, |cx| resources::packages::solve(cx, &of(&wanted)))?;
+        let asked: Vec<String> =
+            wanted.iter().flat_map(|(_, changes)| changes.iter().map(|change| change.item.clone())).collect();
+        let extra = solved.into_iter().filter(|change| !asked.contains(&change.item));
+        wanted[0].1.extend(extra);
+
+        let mut intents = Vec::new();
+        for ((_, id, resource), changes) in &wanted {
+            intents.push(self.session.intent(id, self.session.claims(resource.as_ref()), changes)?);
+        }
+        self.session.record_all(intents)?;
+
+        let manager = self.session.host.packages();
+        let is_ahead = manager.fetches_ahead(self.session.host)?;
+        let (now, later) = wanted.split_at(if manager.installs_in_turns() { cut(&wanted, services, is_ahead) } else { 0 });
+        if now.is_empty() || later.is_empty() {
+            return self.install_sets(&wanted, &wanted, &|| ());
+        }
+        let fetching = Cell::new(None);
+        let names = resources::packages::names(&of(later));
+        self.install_sets(now, &wanted, &|| {
+            fetching.set(is_ahead.then(|| manager.fetch_ahead(self.session.host, names.clone())));
+        })?;
+        let installed = |step: &String| now.iter().any(|((of, ..), _)| of == step);
+        for step in services.steps.iter().filter(|step| installed(step)) {
+            self.bring_ahead(step, launched)?;
+        }
+        if let Some(fetching) = fetching.take() {
+            // Whatever became of it: what is not there is fetched now.
+            fetching.join().ok();
+        }
+        self.install_sets(later, &wanted, &|| ())
+    }
+
+    /// The sets of which something is missing, with what is to be done.
+    fn missing_sets(&mut self, sets: Vec<Wanted>) -> Result<Vec<Set>> {
+        let mut missing = Vec::new();
+        for entry in sets {
+            let (step, id, resource) = &entry;
+            self.next_turn();
+            self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
+            match self.probe(id, resource.as_ref())? {
+                Probe::InPlace(seen) => self.pass(id, resource.as_ref(), &seen)?,
+                Probe::Changes(changes) => missing.push((entry, changes)),
+                Probe::Pending(why) | Probe::Hidden(why) => {
+                    return Err(Fault::new(Class::Host, format!("{id} cannot be seen: {why}"))
+                        .advice("run it as root")
+                        .into());
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Installs `sets` in one transaction; units of `held` are not started.
+    fn install_sets(&mut self, sets: &[Set], held: &[Set], begun: &dyn Fn()) -> Result<()> {
+        self.session.check_stop()?;
+        let Some(((step, id, _), _)) = sets.first() else { return Ok(()) };
+        let began = Instant::now();
+        self.session.bus.enter(Some(Stage::Packages), Some(OWN_STEP), None);
+        self.begin_step(Stage::Packages, OWN_STEP);
+        for ((step, id, _), changes) in sets {
+            self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
+            self.say_changing(changes);
+        }
+        self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
+        let look = Look::new(self.session.host);
+        let applied = self.session.with_cx(&look, id, |cx| {
+            resources::packages::apply_together(cx, &of(sets), &of(held), begun)
+        });
+        if let Err(error) = applied {
+            let failed =
+                |((_, id, _), _): &Set| Record::Outcome { resource: id.clone(), result: Outcome::Failed };
+            self.session.record_all(sets.iter().map(failed).collect())?;
+            return Err(error);
+        }
+        for ((step, id, resource), changes) in sets {
+            self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
+            self.changed_things.extend(changes.iter().map(|change| change.item.replacen("package ", "package:", 1)));
+            self.end_change(id, resource.as_ref(), Ok(()), false, began)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the service of `step`, whose packages are there, as far as it comes without waiting for it.
+    fn bring_ahead(&mut self, step: &str, launched: &mut VecDeque<Launched>) -> Result<()> {
+        let entries = self.wanted(Stage::Configure)?.into_iter().filter(|(of, ..)| of == step);
+        for entry in entries {
+            self.ahead.insert(entry.1.clone());
+            self.next_turn();
+            if let Some(one) = self.bring(Stage::Configure, entry)? {
+                launched.push_back(one);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A transaction of ours that was cut off is finished, also where each package of it is there: its triggers may not have run.
+    fn finish_packages(&self, sets: &[Wanted]) -> Result<()> {
+        let begun = sets.iter().find(|(_, id, _)| self.session.state.begun(id));
+        let Some((step, id, _)) = begun else { return Ok(()) };
+        self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
+        let sets: Vec<&dyn Resource> = sets.iter().map(|(_, _, resource)| resource.as_ref()).collect();
+        let look = Look::new(self.session.host);
+        self.session.with_cx(&look, id, |cx| resources::packages::finish(cx, &sets))
+    }
+}
+
+fn of(sets: &[Set]) -> Vec<&dyn Resource> {
+    sets.iter().map(|((_, _, resource), _)| resource.as_ref()).collect()
+}
+
+/// How many of `sets` go first: slow services and what is before them, so that they come up while the rest is installed; half of all
+/// where that gives time to fetch the rest.
+fn cut(sets: &[Set], services: &ServicesFirst, is_ahead: bool) -> usize {
+    let slow = sets.iter().rposition(|((step, ..), _)| services.slow.contains(step));
+    slow.map_or(if is_ahead { sets.len() / 2 } else { 0 }, |last| last + 1)
+}
