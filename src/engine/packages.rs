@@ -33,7 +33,8 @@ pub(super) fn services_first(plan: &Plan) -> ServicesFirst {
         if of_step().next().is_none() {
             continue;
         }
-        let is_independent_service = |resource: &dyn Resource| resource.sort() == "service" && resource.is_independent();
+        let is_independent_service =
+            |resource: &dyn Resource| resource.sort() == "service" && resource.is_independent();
         if !of_step().any(|resource| resource.packages().is_some()) || !of_step().any(is_independent_service) {
             break;
         }
@@ -77,7 +78,8 @@ impl Install<'_, '_> {
 
         let manager = self.session.host.packages();
         let is_ahead = manager.fetches_ahead(self.session.host)?;
-        let (now, later) = wanted.split_at(if manager.installs_in_turns() { cut(&wanted, services, is_ahead) } else { 0 });
+        let (now, later) =
+            wanted.split_at(if manager.installs_in_turns() { cut(&wanted, services, is_ahead) } else { 0 });
         if now.is_empty() || later.is_empty() {
             return self.install_sets(&wanted, &wanted, &|| ());
         }
@@ -130,12 +132,10 @@ impl Install<'_, '_> {
         }
         self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
         let look = Look::new(self.session.host);
-        let applied = self.session.with_cx(&look, id, |cx| {
-            resources::packages::apply_together(cx, &of(sets), &of(held), begun)
-        });
+        let applied =
+            self.session.with_cx(&look, id, |cx| resources::packages::apply_together(cx, &of(sets), &of(held), begun));
         if let Err(error) = applied {
-            let failed =
-                |((_, id, _), _): &Set| Record::Outcome { resource: id.clone(), result: Outcome::Failed };
+            let failed = |((_, id, _), _): &Set| Record::Outcome { resource: id.clone(), result: Outcome::Failed };
             self.session.record_all(sets.iter().map(failed).collect())?;
             return Err(error);
         }
@@ -147,15 +147,19 @@ impl Install<'_, '_> {
         Ok(())
     }
 
-    /// Brings the service of `step`, whose packages are there, as far as it comes without waiting for it.
+    /// Brings the service of `step`, whose packages are there; a slow one as far as it comes without waiting for it.
     fn bring_ahead(&mut self, step: &str, launched: &mut VecDeque<Launched>) -> Result<()> {
         let entries = self.wanted(Stage::Configure)?.into_iter().filter(|(of, ..)| of == step);
         for entry in entries {
             self.ahead.insert(entry.1.clone());
             self.next_turn();
-            if let Some(one) = self.bring(Stage::Configure, entry)? {
-                launched.push_back(one);
-                break;
+            match self.bring(Stage::Configure, entry)? {
+                Some(one) if one.entry.2.is_slow() => {
+                    launched.push_back(one);
+                    break;
+                }
+                Some(one) => self.wait_for(Stage::Configure, &one)?,
+                None => (),
             }
         }
         Ok(())

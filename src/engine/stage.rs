@@ -76,7 +76,7 @@ impl Install<'_, '_> {
     }
 
     /// Waits for what was launched: apply; probe; outcome.
-    fn wait_for(&mut self, stage: Stage, launched: &Launched) -> Result<()> {
+    pub(super) fn wait_for(&mut self, stage: Stage, launched: &Launched) -> Result<()> {
         let (step, id, resource) = &launched.entry;
         self.position = launched.position;
         self.step_at_work(id).into_iter().for_each(|step| step.launched -= 1);
