@@ -13,8 +13,12 @@ use super::journal::{Outcome, Record};
 use super::plan::{OWN_STEP, Plan, Wanted};
 use super::stage::Launched;
 
-/// A set of packages with what installing it changes.
-type Set = (Wanted, Vec<Change>);
+/// A set of packages, what installing it changes, and which turn is its own.
+struct Set {
+    entry: Wanted,
+    changes: Vec<Change>,
+    position: Option<(usize, usize)>,
+}
 
 /// Steps at the head of a plan that are a service with its packages and need nothing of other steps.
 pub(super) struct ServicesFirst {
@@ -57,8 +61,10 @@ impl Install<'_, '_> {
         self.session.check_stop()?;
         self.finish_packages(&sets)?;
         let mut wanted = self.missing_sets(sets)?;
-        let Some(((step, id, _), _)) = wanted.first() else { return Ok(()) };
+        let Some(first) = wanted.first() else { return Ok(()) };
+        let (step, id, _) = &first.entry;
         let (step, id) = (step.clone(), id.clone());
+        self.position = first.position;
         // One transaction for all steps is no step's own.
         self.session.bus.enter(Some(Stage::Packages), Some(OWN_STEP), None);
         self.begin_step(Stage::Packages, OWN_STEP);
@@ -66,12 +72,12 @@ impl Install<'_, '_> {
         let look = Look::new(self.session.host);
         let solved = self.session.with_cx(&look, &id, |cx| resources::packages::solve(cx, &of(&wanted)))?;
         let asked: Vec<String> =
-            wanted.iter().flat_map(|(_, changes)| changes.iter().map(|change| change.item.clone())).collect();
+            wanted.iter().flat_map(|set| set.changes.iter().map(|change| change.item.clone())).collect();
         let extra = solved.into_iter().filter(|change| !asked.contains(&change.item));
-        wanted[0].1.extend(extra);
+        wanted[0].changes.extend(extra);
 
         let mut intents = Vec::new();
-        for ((_, id, resource), changes) in &wanted {
+        for Set { entry: (_, id, resource), changes, .. } in &wanted {
             intents.push(self.session.intent(id, self.session.claims(resource.as_ref()), changes)?);
         }
         self.session.record_all(intents)?;
@@ -88,12 +94,12 @@ impl Install<'_, '_> {
         self.install_sets(now, &wanted, &|| {
             fetching.set(is_ahead.then(|| manager.fetch_ahead(self.session.host, names.clone())));
         })?;
-        let installed = |step: &String| now.iter().any(|((of, ..), _)| of == step);
+        let installed = |step: &String| now.iter().any(|set| set.entry.0 == *step);
         for step in services.steps.iter().filter(|step| installed(step)) {
             self.bring_ahead(step, launched)?;
         }
         if let Some(fetching) = fetching.take() {
-            // Whatever became of it: what is not there is fetched now.
+            // Whatever became of it: what is not there is fetched by its own transaction.
             fetching.join().ok();
         }
         self.install_sets(later, &wanted, &|| ())
@@ -108,7 +114,7 @@ impl Install<'_, '_> {
             self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
             match self.probe(id, resource.as_ref())? {
                 Probe::InPlace(seen) => self.pass(id, resource.as_ref(), &seen)?,
-                Probe::Changes(changes) => missing.push((entry, changes)),
+                Probe::Changes(changes) => missing.push(Set { entry, changes, position: self.position }),
                 Probe::Pending(why) | Probe::Hidden(why) => {
                     return Err(Fault::new(Class::Host, format!("{id} cannot be seen: {why}"))
                         .advice("run it as root")
@@ -122,24 +128,27 @@ impl Install<'_, '_> {
     /// Installs `sets` in one transaction; units of `held` are not started.
     fn install_sets(&mut self, sets: &[Set], held: &[Set], begun: &dyn Fn()) -> Result<()> {
         self.session.check_stop()?;
-        let Some(((step, id, _), _)) = sets.first() else { return Ok(()) };
+        let Some(Set { entry: (step, id, _), position, .. }) = sets.first() else { return Ok(()) };
         let began = Instant::now();
         self.session.bus.enter(Some(Stage::Packages), Some(OWN_STEP), None);
         self.begin_step(Stage::Packages, OWN_STEP);
-        for ((step, id, _), changes) in sets {
+        for Set { entry: (step, id, _), changes, position } in sets {
+            self.position = *position;
             self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
             self.say_changing(changes);
         }
+        self.position = *position;
         self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
         let look = Look::new(self.session.host);
         let applied =
             self.session.with_cx(&look, id, |cx| resources::packages::apply_together(cx, &of(sets), &of(held), begun));
         if let Err(error) = applied {
-            let failed = |((_, id, _), _): &Set| Record::Outcome { resource: id.clone(), result: Outcome::Failed };
+            let failed = |set: &Set| Record::Outcome { resource: set.entry.1.clone(), result: Outcome::Failed };
             self.session.record_all(sets.iter().map(failed).collect())?;
             return Err(error);
         }
-        for ((step, id, resource), changes) in sets {
+        for Set { entry: (step, id, resource), changes, position } in sets {
+            self.position = *position;
             self.session.bus.enter(Some(Stage::Packages), Some(step), Some(id));
             self.changed_things.extend(changes.iter().map(|change| change.item.replacen("package ", "package:", 1)));
             self.end_change(id, resource.as_ref(), Ok(()), false, began)?;
@@ -177,12 +186,12 @@ impl Install<'_, '_> {
 }
 
 fn of(sets: &[Set]) -> Vec<&dyn Resource> {
-    sets.iter().map(|((_, _, resource), _)| resource.as_ref()).collect()
+    sets.iter().map(|set| set.entry.2.as_ref()).collect()
 }
 
 /// How many of `sets` go first: slow services and what is before them, so that they come up while the rest is installed; half of all
 /// where that gives time to fetch the rest.
 fn cut(sets: &[Set], services: &ServicesFirst, is_ahead: bool) -> usize {
-    let slow = sets.iter().rposition(|((step, ..), _)| services.slow.contains(step));
+    let slow = sets.iter().rposition(|set| services.slow.contains(&set.entry.0));
     slow.map_or(if is_ahead { sets.len() / 2 } else { 0 }, |last| last + 1)
 }

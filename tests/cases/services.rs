@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use lab::{Host, Suite, Watch, mongodb::Vendor, run::ensure_said, sweep::SERVICES};
 use serde_json::Value;
+use std::time::Duration;
 
 /// All five by one command: each is started once, is never open, answers, and is left alone by a second run.
 fn all_five(suite: Suite) -> Result<()> {
@@ -40,8 +41,11 @@ fn all_five(suite: Suite) -> Result<()> {
         db.things.insert_one({}); print(db.things.count_documents({}))";
     assert_eq!(host.run(["python3", "-"]).stdin(script).output()?.ok()?.stdout.trim(), "1");
 
-    let execs = host.count_execs(["surefoot", "install", "services", "--yes"])?;
+    let install = ["surefoot", "install", "services", "--yes"];
+    let execs = host.count_execs(install)?;
     ensure!(execs <= 10, "{execs} programs were started by a second run");
+    let best = host.quickest(&install)?;
+    ensure!(best <= Duration::from_millis(250), "a second run took {best:?}");
     ensure_said(&host.surefoot("install services --yes")?.ok()?, " in place, 0 changed, 0 failed")
 }
 

@@ -83,8 +83,8 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
     unit.files.extend(news);
     unit.masked = load == "masked";
     unit.masked_for_good = unit.masked && file_state != "masked-runtime";
-    // Behind a mask systemd sees nothing of the unit.
-    unit.exists = if unit.masked { is_installed_in(root, name) } else { !matches!(load, "not-found" | "") };
+    // Behind a mask systemd sees nothing of the unit, and before it has read a file nothing of that.
+    unit.exists = !matches!(load, "masked" | "not-found" | "") || is_installed_in(root, name);
     unit.enabled = match file_state {
         "enabled" | "static" | "alias" | "indirect" | "transient" => true,
         "masked" | "masked-runtime" => wanted_in(&root.join("etc/systemd/system"), name),
@@ -343,6 +343,8 @@ mod tests {
         std::os::unix::fs::symlink(lib.join("x.service"), etc.join("multi-user.target.wants/x.service")).unwrap();
         let seen = unit("x.service", &block.replace("masked-runtime", "masked"), root.path());
         assert_eq!((seen.exists, seen.masked_for_good, seen.enabled), (true, true, true));
+        let unread = unit("x.service", "LoadState=not-found\nActiveState=inactive", root.path());
+        assert_eq!((unread.exists, unread.needs_reload), (true, true));
     }
 
     #[test]
