@@ -1,7 +1,6 @@
 //! The built-in blueprint `stackstorm`, on a stand-in for Ubuntu 22.04 and with stand-ins for the vendors' packages.
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use lab::{
     Digest, Host, KillPoint, Snapshot, Suite,
     run::ensure_said,
@@ -37,7 +36,7 @@ fn killed_and_resumed(snapshot: &Snapshot, args: &[&str], count: usize) -> Resul
 /// Every login is made with the passwords that were generated before the kill, which nobody has seen.
 fn first_install_survives(kills: usize) -> Result<()> {
     let vendors = Vendors::start(Suite::Ubuntu)?;
-    let host = stackstorm::fresh()?.host().boot()?;
+    let host = stackstorm::fresh(Suite::Ubuntu)?.host().boot()?;
     host.install_binary()?;
     host.write("/root/answers.toml", vendors.answers(), 0o600)?;
     let snapshot = host.snapshot()?;
@@ -191,7 +190,7 @@ fn a_service_of_stackstorm_with_a_wrong_login_is_seen_and_put_right() -> Result<
 
 #[test]
 fn uninstall_keeps_the_data_of_stackstorm_and_purge_leaves_nothing() -> Result<()> {
-    let fresh = Digest::of(&stackstorm::fresh()?.host().boot()?)?;
+    let fresh = Digest::of(&stackstorm::fresh(Suite::Ubuntu)?.host().boot()?)?;
     let host = installed()?;
     host.surefoot("uninstall --yes")?.ok()?;
     for gone in [
@@ -264,34 +263,6 @@ fn secrets_of_stackstorm_are_where_they_belong() -> Result<()> {
     Ok(())
 }
 
-/// A directory on the host itself: `jo` is a member of the group `operators`, `eve` of none; both have the password `PASSWORD`.
-fn directory(host: &Host) -> Result<()> {
-    host.write(
-        "/root/seed",
-        "slapd slapd/password1 password admin\nslapd slapd/password2 password admin\nslapd slapd/domain string corp.test\n",
-        0o600,
-    )?;
-    let person = |name: &str| {
-        format!(
-            "dn: uid={name},ou=people,dc=corp,dc=test\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\nuserPassword:: {}\n\n",
-            STANDARD.encode(PASSWORD)
-        )
-    };
-    let entries = format!(
-        "dn: ou=people,dc=corp,dc=test\nobjectClass: organizationalUnit\nou: people\n\n{}{}\
-         dn: cn=operators,dc=corp,dc=test\nobjectClass: groupOfNames\ncn: operators\nmember: uid=jo,ou=people,dc=corp,dc=test\n",
-        person("jo"),
-        person("eve")
-    );
-    host.write("/root/entries", entries, 0o600)?;
-    host.sh(
-        "debconf-set-selections /root/seed && apt-get update -q && \
-         DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends slapd && \
-         ldapadd -x -H ldap://127.0.0.1 -D cn=admin,dc=corp,dc=test -w admin -f /root/entries && rm /root/seed /root/entries",
-    )
-    .map(drop)
-}
-
 #[test]
 fn components_of_stackstorm_are_added_and_taken_away() -> Result<()> {
     let vendors = Vendors::start(Suite::Ubuntu)?;
@@ -345,9 +316,9 @@ fn components_of_stackstorm_are_added_and_taken_away() -> Result<()> {
     host.surefoot("status stackstorm --exit-code")?.ok()?;
 
     // Users of a directory.
-    directory(&host)?;
-    let wrong = "--set auth=ldap --set user=jo --set-file directory_password=/root/bind --set-file ldap_bind_password=/root/bind --set ldap_host=127.0.0.1 \
-                 --set ldap_tls=none --set ldap_base=ou=people,dc=corp,dc=test --set ldap_bind_dn=cn=admin,dc=corp,dc=test \
+    stackstorm::directory(&host)?;
+    let wrong = "--set auth=ldap --set user=jo --set-file directory_password=/root/bind --set-file ldap_bind_password=/root/bind --set ldap_host=localhost \
+                 --set ldap_tls=starttls --set ldap_ca=/etc/ldap/ca.pem --set ldap_base=ou=people,dc=corp,dc=test --set ldap_bind_dn=cn=admin,dc=corp,dc=test \
                  --set ldap_group=cn=operators,dc=corp,dc=test --set ldap_group_role=observer";
     let output = install(wrong)?;
     ensure!(output.code() == 27 && output.stderr.contains("class   login"), "{}{}", output.stdout, output.stderr);
@@ -388,7 +359,7 @@ fn components_of_stackstorm_are_added_and_taken_away() -> Result<()> {
 #[test]
 fn an_upgrade_of_stackstorm_survives_kills() -> Result<()> {
     let vendors = Vendors::with(Suite::Ubuntu, "3.8.1-2")?;
-    let host = stackstorm::fresh()?.host().boot()?;
+    let host = stackstorm::fresh(Suite::Ubuntu)?.host().boot()?;
     host.install_binary()?;
     vendors.install(&host, &["--set", "version=3.8"])?.ok()?;
     assert_eq!(host.read("/opt/stackstorm/st2/VERSION")?, "3.8.1");

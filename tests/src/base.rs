@@ -24,7 +24,7 @@ const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
 pub fn layers(suite: Suite) -> Result<Vec<PathBuf>> {
     let debian = || made(suite.debian(), RECIPE, |dir| debootstrap(suite.debian(), dir));
     Ok(match suite {
-        Suite::Ubuntu => vec![made("ubuntu", RECIPE, dress_as_ubuntu)?, debian()?],
+        Suite::Ubuntu | Suite::Focal => vec![made(suite.name(), RECIPE, |dir| dress_as_ubuntu(suite, dir))?, debian()?],
         Suite::El9 => vec![stand_in()?.join(ROOT)],
         _ => vec![debian()?],
     })
@@ -233,11 +233,19 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
     settle(Suite::El9.debian(), dir)
 }
 
-/// A layer that makes a Debian 12 root call itself Ubuntu 22.04.
-fn dress_as_ubuntu(dir: &Path) -> Result<()> {
+/// A layer that makes a Debian 12 root call itself a release of Ubuntu.
+fn dress_as_ubuntu(suite: Suite, dir: &Path) -> Result<()> {
+    let of_suite = |text: &str| match suite {
+        Suite::Focal => text
+            .replace("22.04.5", "20.04.6")
+            .replace("22.04", "20.04")
+            .replace("Jammy Jellyfish", "Focal Fossa")
+            .replace("jammy", "focal"),
+        _ => text.to_owned(),
+    };
     fs::create_dir_all(dir.join("usr/lib"))?;
     fs::create_dir_all(dir.join("etc"))?;
-    fs::write(dir.join("usr/lib/os-release"), include_str!("../data/ubuntu-os-release"))?;
-    fs::write(dir.join("etc/lsb-release"), include_str!("../data/ubuntu-lsb-release"))?;
+    fs::write(dir.join("usr/lib/os-release"), of_suite(include_str!("../data/ubuntu-os-release")))?;
+    fs::write(dir.join("etc/lsb-release"), of_suite(include_str!("../data/ubuntu-lsb-release")))?;
     Ok(())
 }

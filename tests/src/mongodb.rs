@@ -111,7 +111,7 @@ pub(crate) fn unpacked(suite: Suite, folder: &Path) -> Result<()> {
 /// # Errors
 /// When it cannot be made.
 pub fn repository(suite: Suite) -> Result<Repo> {
-    let component = if suite == Suite::Ubuntu { "multiverse" } else { "main" };
+    let component = if matches!(suite, Suite::Ubuntu | Suite::Focal) { "multiverse" } else { "main" };
     Repo::laid_out(&format!("{}/mongodb-org/{SERIES}", suite.codename()), component, &[package(suite)?])
 }
 

@@ -269,7 +269,7 @@ impl Vendors {
     /// # Errors
     /// When it fails.
     pub fn official(&self, until: &str) -> Result<Host> {
-        let host = fresh()?.host().boot()?;
+        let host = fresh(Suite::Ubuntu)?.host().boot()?;
         host.install_binary()?;
         host.write("/root/official", data("official")?, 0o700)?;
         host.run(["/root/official", &self.web.url(), until]).output()?.ok()?;
@@ -337,9 +337,9 @@ pub fn session(password: &str) -> String {
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn fresh() -> Result<Snapshot> {
-    Snapshot::cached("ubuntu-server", "1", || {
-        let host = Host::boot(Suite::Ubuntu)?;
+pub fn fresh(suite: Suite) -> Result<Snapshot> {
+    Snapshot::cached(&format!("{suite}-server"), "1", || {
+        let host = Host::boot(suite)?;
         host.sh(
             "apt-get update -q && apt-get install -qy --no-install-recommends sudo openssh-server && apt-get clean",
         )?;
@@ -360,11 +360,51 @@ pub fn installed() -> Result<Snapshot> {
     }
     Snapshot::cached("stackstorm", &key, || {
         let vendors = Vendors::start(Suite::Ubuntu)?;
-        let host = fresh()?.host().boot()?;
+        let host = fresh(Suite::Ubuntu)?.host().boot()?;
         host.install_binary()?;
         vendors.install(&host, &[])?.ok()?;
         Ok(host)
     })
+}
+
+/// A directory on the host itself, by LDAP on 389, with StartTLS too, and by LDAPS on 636: `jo` is a member of the group `operators`, `eve` of
+/// none; both have the password `PASSWORD`. Its certificate signs itself, and is for the host's own name too, which OpenLDAP's client puts in place of `localhost`.
+///
+/// # Errors
+/// When it does not come up.
+pub fn directory(host: &Host) -> Result<()> {
+    host.write(
+        "/root/seed",
+        "slapd slapd/password1 password admin\nslapd slapd/password2 password admin\nslapd slapd/domain string corp.test\n",
+        0o600,
+    )?;
+    let person = |name: &str| {
+        format!(
+            "dn: uid={name},ou=people,dc=corp,dc=test\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n\
+             userPassword: {PASSWORD}\n\n"
+        )
+    };
+    let entries = format!(
+        "dn: ou=people,dc=corp,dc=test\nobjectClass: organizationalUnit\nou: people\n\n{}{}\
+         dn: cn=operators,dc=corp,dc=test\nobjectClass: groupOfNames\ncn: operators\nmember: uid=jo,ou=people,dc=corp,dc=test\n",
+        person("jo"),
+        person("eve")
+    );
+    host.write("/root/entries", entries, 0o600)?;
+    let tls = "dn: cn=config\nchangetype: modify\nreplace: olcTLSCertificateFile\nolcTLSCertificateFile: /etc/ldap/ca.pem\n-\n\
+               replace: olcTLSCertificateKeyFile\nolcTLSCertificateKeyFile: /etc/ldap/key.pem\n";
+    host.write("/root/tls", tls, 0o600)?;
+    host.sh(
+        "debconf-set-selections /root/seed && apt-get update -q && \
+         DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends slapd ldap-utils && \
+         ldapadd -x -H ldap://127.0.0.1 -D cn=admin,dc=corp,dc=test -w admin -f /root/entries && \
+         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
+             -addext subjectAltName=DNS:localhost,DNS:$(hostname -f) -keyout /etc/ldap/key.pem -out /etc/ldap/ca.pem && \
+         chown openldap /etc/ldap/key.pem && ldapmodify -Q -Y EXTERNAL -H ldapi:/// -f /root/tls && \
+         sed -i 's|^SLAPD_SERVICES=.*|SLAPD_SERVICES=\"ldap:/// ldaps:/// ldapi:///\"|' /etc/default/slapd && \
+         systemctl restart slapd && rm /root/seed /root/entries /root/tls",
+    )
+    .map(drop)
 }
 
 /// Puts StackStorm's own command-line client, from PyPI, into a host.

@@ -14,13 +14,15 @@ pub enum Suite {
     Trixie,
     /// A stand-in: Debian 12 whose os-release says Ubuntu 22.04. Its packages, and its apt sources, are Debian's.
     Ubuntu,
+    /// The same, saying Ubuntu 20.04.
+    Focal,
     /// A stand-in: Debian 12 with dnf and rpm, whose os-release says Rocky Linux 9. What rpm installs is Debian's, laid out as there.
     El9,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Bullseye, Self::Bookworm, Self::Trixie, Self::Ubuntu, Self::El9];
+    pub const ALL: [Self; 6] = [Self::Bullseye, Self::Bookworm, Self::Trixie, Self::Ubuntu, Self::Focal, Self::El9];
 
     /// The name used on the command line and in file names.
     #[must_use]
@@ -30,6 +32,7 @@ impl Suite {
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
             Self::Ubuntu => "ubuntu",
+            Self::Focal => "focal",
             Self::El9 => "el9",
         }
     }
@@ -48,7 +51,7 @@ impl Suite {
     #[must_use]
     pub fn debian(self) -> &'static str {
         match self {
-            Self::Ubuntu | Self::El9 => Self::Bookworm.name(),
+            Self::Ubuntu | Self::Focal | Self::El9 => Self::Bookworm.name(),
             other => other.name(),
         }
     }
