@@ -77,6 +77,17 @@ pub struct Move {
     pub to: String,
 }
 
+/// A package's file on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Where it is fetched from.
+    pub url: String,
+    /// Its name in the package manager's cache.
+    pub file: String,
+    /// What it has to be, as the signed index says: `SHA256:` and hexadecimal digits.
+    pub hash: String,
+}
+
 /// The solver's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Solution {
@@ -88,6 +99,8 @@ pub struct Solution {
     pub downgraded: Vec<Move>,
     /// Packages that go.
     pub removed: Vec<Move>,
+    /// What has to be fetched for it and can be by itself: of apt alone.
+    pub archives: Vec<Archive>,
     /// What may stand at the end of a name and means the host's own architecture.
     pub native: String,
 }
@@ -333,12 +346,12 @@ impl Manager {
         }
     }
 
-    /// Fetches what installing `names` needs, beside a transaction. Where that fails, their own transaction fetches it. It ends with
-    /// this process.
-    pub fn fetch_ahead(self, host: &Host, names: Vec<String>) -> JoinHandle<()> {
+    /// Fetches those of `archives` that are not there, beside a transaction. Where that fails, the transaction that needs them fetches them. It
+    /// ends with this process.
+    pub fn fetch_ahead(self, host: &Host, archives: Vec<Archive>) -> JoinHandle<()> {
         let runner = host.runner.clone();
         std::thread::spawn(move || match self {
-            Manager::Apt => apt::fetch_ahead(&runner, &names),
+            Manager::Apt => apt::fetch_ahead(&runner, &archives),
             Manager::Dnf => (),
         })
     }

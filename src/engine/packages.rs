@@ -70,7 +70,7 @@ impl Install<'_, '_> {
         self.begin_step(Stage::Packages, OWN_STEP);
         self.session.bus.enter(Some(Stage::Packages), Some(&step), Some(&id));
         let look = Look::new(self.session.host);
-        let solved = self.session.with_cx(&look, &id, |cx| resources::packages::solve(cx, &of(&wanted)))?;
+        let (solved, archives) = self.session.with_cx(&look, &id, |cx| resources::packages::solve(cx, &of(&wanted)))?;
         let asked: Vec<String> =
             wanted.iter().flat_map(|set| set.changes.iter().map(|change| change.item.clone())).collect();
         let extra = solved.into_iter().filter(|change| !asked.contains(&change.item));
@@ -90,9 +90,8 @@ impl Install<'_, '_> {
             return self.install_sets(&wanted, &wanted, &|| ());
         }
         let fetching = Cell::new(None);
-        let names = resources::packages::names(&of(later));
         self.install_sets(now, &wanted, &|| {
-            fetching.set(is_ahead.then(|| manager.fetch_ahead(self.session.host, names.clone())));
+            fetching.set(is_ahead.then(|| manager.fetch_ahead(self.session.host, archives.clone())));
         })?;
         let installed = |step: &String| now.iter().any(|set| set.entry.0 == *step);
         for step in services.steps.iter().filter(|step| installed(step)) {

@@ -94,14 +94,14 @@ fn packages_are_fetched_ahead_where_servers_are_far() -> Result<()> {
         let is =
             |event: &Value, word: &str| event["argv"].as_array().is_some_and(|argv| argv.iter().any(|arg| arg == word));
         let started = |word: &str| {
-            let apt = of("command_started").filter(|(_, event)| is(event, "install") && is(event, "apt-get"));
-            apt.filter(|(_, event)| is(event, word))
+            of("command_started")
+                .filter(|(_, event)| is(event, word))
                 .map(|(at, event)| (at, event["command"].clone()))
                 .collect::<Vec<_>>()
         };
         let end =
             |command: &Value| of("command_ended").find(|(_, event)| event["command"] == *command).map(|(at, _)| at);
-        let (transactions, ahead) = (started("--no-remove"), started("--download-only"));
+        let (transactions, ahead) = (started("--no-remove"), started("download-file"));
         assert_eq!((transactions.len(), ahead.len()), if far { (2, 1) } else { (1, 0) });
         if let ([(first, number), (second, _)], [(fetch, _)]) = (&transactions[..], &ahead[..]) {
             let first_end = end(number).context("the first transaction has no end")?;

@@ -4,15 +4,21 @@
 //! servers are faster than dpkg.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{FETCH_LIMIT, apt_words, entries, unattended};
+use super::fetch::HELPER;
+use super::{FETCH_LIMIT, FETCHING, entries};
 use crate::net::outside;
 use crate::net::split_url;
+use crate::packages::Archive;
 use crate::{Command, Host, Runner};
+
+/// Where apt looks for what it has fetched.
+const CACHE: &str = "/var/cache/apt/archives";
 
 /// An answer of a server that is near takes less: two ways there and back, or more with TLS.
 const NEAR: Duration = Duration::from_millis(40);
@@ -29,16 +35,28 @@ pub fn pays(host: &Host) -> Result<bool> {
     Ok(is_far(host)? && !is_cache_emptied(host)?)
 }
 
-/// Fetches what installing `names` needs. It takes none of apt's locks, which the transaction at work holds and no longer needs for its
-/// own files; and it dies with us, so that nobody who goes on meets it.
-pub fn fetch(runner: &Runner, names: &[String]) {
-    let mut words = apt_words(["install", "--download-only", "--no-install-recommends"]);
-    words.extend(names.iter().cloned());
-    words.extend(runner.network().apt_options().iter().map(ToString::to_string));
-    words.extend(["-y", "-o", "Debug::NoLocking=true"].map(str::to_owned));
-    let command = Command::new("setpriv").args(["--pdeathsig", "KILL", "--", "apt-get"]).args(words);
-    let command = unattended(command).limit(FETCH_LIMIT);
-    if !command.output(runner).is_ok_and(|output| output.ok()) {
+/// Fetches those of `archives` that are not in apt's cache, by apt's own helper, which verifies them, into the folder where apt keeps what
+/// is not whole: what a kill leaves there, apt goes on with and verifies itself. It takes none of apt's locks, which the transaction at
+/// work holds and no longer needs for its own files; and it dies with us, so that nobody who goes on meets it.
+pub fn fetch(runner: &Runner, archives: &[Archive]) {
+    let (cache, partial) = (Path::new(CACHE), Path::new(CACHE).join("partial"));
+    let missing: Vec<&Archive> = archives.iter().filter(|archive| !cache.join(&archive.file).exists()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let options = FETCHING.iter().flat_map(|option| ["-o", option]);
+    let mut command = Command::new("setpriv").args(["--pdeathsig", "KILL", "--", HELPER]);
+    command = command.args(runner.network().apt_options().iter().copied()).args(options).arg("download-file");
+    for archive in &missing {
+        command = command.args([
+            archive.url.clone(),
+            partial.join(&archive.file).display().to_string(),
+            archive.hash.clone(),
+        ]);
+    }
+    let fetched = command.limit(FETCH_LIMIT).output(runner).is_ok_and(|output| output.ok());
+    let moved = |archive: &&Archive| fs::rename(partial.join(&archive.file), cache.join(&archive.file)).is_ok();
+    if !fetched || !missing.iter().all(moved) {
         runner.note("packages cannot be fetched ahead; they are when it is their turn");
     }
 }

@@ -9,7 +9,7 @@ use super::{FETCH_LIMIT, FETCHING, retried};
 use crate::{Class, Command, Fault, Host, files};
 
 /// Where apt keeps the helper that fetches for package scripts.
-const HELPER: &str = "/usr/lib/apt/apt-helper";
+pub(super) const HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// What stands at `url`.
 ///

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::transaction::to_do;
 use crate::Host;
 use crate::dpkg::{DATABASE, Dpkg};
-use crate::packages::{Move, Solution};
+use crate::packages::{Archive, Move, Solution};
 
 /// What installing `names` would do, without recommended packages. Takes no lock and changes nothing.
 ///
@@ -29,7 +29,8 @@ pub fn simulate_removal(host: &Host, names: &[String]) -> Result<Vec<String>> {
 /// `--print-uris` ends where the lists are told, before apt takes a lock; `-s` would go on and compute the order in which dpkg is
 /// called, which costs three times as much as all before it.
 fn solution(host: &Host, action: &str, names: &[String]) -> Result<Solution> {
-    let words = [action, "--print-uris", "--verbose-versions", "--no-install-recommends"];
+    let words =
+        [action, "--print-uris", "--verbose-versions", "--no-install-recommends", "-o", "Acquire::ForceHash=SHA256"];
     let output = super::apt_get(to_do(&words, names)).limit(SOLVER_LIMIT).data().output(&host.runner)?;
     if !output.ok() {
         let fault = super::said::fault(&output, &format!("apt cannot {action} {}", names.join(", ")));
@@ -53,8 +54,11 @@ fn parse(text: &str) -> Solution {
     let mut solution = Solution::default();
     let mut unread = Vec::new();
     let mut list = &mut unread;
+    let mut archives = Vec::new();
     for line in text.lines() {
-        if !line.starts_with(' ') {
+        if let Some(line) = line.strip_prefix('\'') {
+            archives.extend(archive(line));
+        } else if !line.starts_with(' ') {
             list = match line {
                 "The following NEW packages will be installed:" => &mut solution.new,
                 "The following packages will be upgraded:" => &mut solution.upgraded,
@@ -69,11 +73,20 @@ fn parse(text: &str) -> Solution {
         let (from, to) = versions.split_once(" => ").map_or((None, versions), |(from, to)| (Some(from), to));
         list.push(Move { name: name.to_owned(), from: from.map(str::to_owned), to: to.to_owned() });
     }
+    solution.archives = archives;
     for gone in &mut solution.removed {
         gone.name = gone.name.trim_end_matches('*').to_owned();
         gone.to.clear();
     }
     solution
+}
+
+/// `URL' FILE SIZE SHA256:HASH`; none where the hash is of another sort, or the URL holds a login, which is nothing for a command line.
+fn archive(line: &str) -> Option<Archive> {
+    let (url, rest) = line.split_once("' ")?;
+    let [file, _, hash] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
+    let fits = hash.starts_with("SHA256:") && !url.contains('@') && !file.contains('/');
+    fits.then(|| Archive { url: url.to_owned(), file: file.to_owned(), hash: hash.to_owned() })
 }
 
 #[cfg(test)]
@@ -105,7 +118,10 @@ The following packages will be DOWNGRADED:
    tar (1.35 => 1.34)
 1 upgraded, 2 newly installed, 1 downgraded, 2 to remove and 0 not upgraded.
 Need to get 0 B/99.5 kB of archives.
-'http://deb.debian.org/redis.deb' redis-server_5%3a7.0.15-1~deb12u7_amd64.deb 99500 MD5Sum:00
+'http://deb.debian.org/redis.deb' redis-server_5%3a7.0.15-1~deb12u7_amd64.deb 99500 SHA256:00
+'http://deb.debian.org/old.deb' old_1_amd64.deb 99500 MD5Sum:00
+'http://jo:secret@deb.debian.org/a.deb' a_1_amd64.deb 99500 SHA256:00
+'http://deb.debian.org/none.deb' none_1_amd64.deb 99500 
 ";
 
     fn moved(name: &str, from: Option<&str>, to: &str) -> Move {
@@ -119,6 +135,11 @@ Need to get 0 B/99.5 kB of archives.
             upgraded: vec![moved("libssl3", Some("3.0.19"), "3.0.20")],
             downgraded: vec![moved("tar", Some("1.35"), "1.34")],
             removed: ["exim4", "mailutils", "lab-rival"].map(|name| moved(name, None, "")).to_vec(),
+            archives: vec![Archive {
+                url: "http://deb.debian.org/redis.deb".into(),
+                file: "redis-server_5%3a7.0.15-1~deb12u7_amd64.deb".into(),
+                hash: "SHA256:00".into(),
+            }],
             ..Solution::default()
         };
         assert_eq!(parse(SAID), expected);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use distro::packages::{Known, Manager, Package, Solution, State};
+use distro::packages::{Archive, Known, Manager, Package, Solution, State};
 use distro::{Class, Fault, Look};
 use serde_json::Value;
 
@@ -151,12 +151,6 @@ fn known(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Known> {
     Look::new(cx.host).packages(sets.iter().filter_map(|set| set.packages()).flat_map(|set| &set.names))
 }
 
-/// Names of all packages of `sets`.
-pub fn names(sets: &[&dyn Resource]) -> Vec<String> {
-    let names: BTreeSet<&String> = sets.iter().filter_map(|set| set.packages()).flat_map(|set| &set.names).collect();
-    names.into_iter().cloned().collect()
-}
-
 /// Units of `sets` that their packages must not start.
 fn held_back(sets: &[&dyn Resource]) -> Vec<String> {
     let units: BTreeSet<String> = sets.iter().flat_map(|set| set.units()).collect();
@@ -171,19 +165,20 @@ pub fn finish(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
     cx.host.packages().finish(cx.host, &[], &held_back(sets), cx.survivor)
 }
 
-/// Everything that installing `sets` will change, by the solver's own answer: what is new, with dependencies, and what is upgraded.
+/// Everything that installing `sets` will change, by the solver's own answer: what is new, with dependencies, and what is upgraded; and what
+/// can be fetched ahead.
 /// An interrupted transaction is finished first, so this is for runs only. Where a package is not known, the index is fetched anew
 /// once: the one that is there may be older than the servers' by months.
 ///
 /// # Errors
 /// Class `package`, where there is no way, or only one that removes or downgrades a package, or a name is not that of a
 /// package; those of [`Manager::update`].
-pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Vec<Change>> {
+pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<(Vec<Change>, Vec<Archive>)> {
     finish(cx, sets)?;
     let known = known(cx, sets)?;
     let names = missing(&known, sets);
     if names.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let manager = cx.host.packages();
     let solution = match manager.simulate(cx.host, &names) {
@@ -202,7 +197,7 @@ pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Vec<Change>> {
     if let Some(name) = unmoved(&solution, &names) {
         return Err(not_offered(manager, &solution, name, &known, sets).into());
     }
-    Ok(changes(&solution))
+    Ok((changes(&solution), solution.archives))
 }
 
 fn changes(solution: &Solution) -> Vec<Change> {
