@@ -155,7 +155,8 @@ impl Install<'_, '_> {
         Ok(())
     }
 
-    /// Brings the service of `step`, whose packages are there; a slow one as far as it comes without waiting for it.
+    /// Brings the service of `step`, whose packages are there; a slow one as far as it comes without waiting for it. Another is waited for, so that
+    /// what comes after its start, such as the first user of a database that lets everybody make one, does not wait for packages.
     fn bring_ahead(&mut self, step: &str, launched: &mut VecDeque<Launched>) -> Result<()> {
         let entries = self.wanted(Stage::Configure)?.into_iter().filter(|(of, ..)| of == step);
         for entry in entries {

@@ -155,7 +155,6 @@ impl Kind for Settings {
             outside: outside(&bind),
             logs: vec![LOG.into()],
             independent: true,
-            slow: true,
             ..Service::new(UNIT)
         }));
         resources.push(Box::new(Directory { meta: Meta::root(0o700), ..Directory::new(LOGINS) }));
