@@ -437,3 +437,24 @@ pub fn client(host: &Host) -> Result<()> {
     )?;
     host.sh("mkdir /opt/st2client && tar -C /opt/st2client -xf /root/st2client.tar").map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// What the tables of docs/stackstorm.md call a test is one.
+    #[test]
+    fn tests_that_the_documentation_names_exist() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let cases =
+            fs::read_dir(here.join("cases")).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        let cases: String = cases.collect();
+        let documentation = fs::read_to_string(here.join("../docs/stackstorm.md")).unwrap();
+        let words = documentation.split('`').skip(1).step_by(2);
+        let is_test =
+            |word: &&str| word.matches('_').count() >= 4 && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let named: Vec<&str> = words.filter(is_test).collect();
+        let missing: Vec<&&str> = named.iter().filter(|name| !cases.contains(&format!("fn {name}("))).collect();
+        assert!(named.len() > 10 && missing.is_empty(), "{} named, not there: {missing:?}", named.len());
+    }
+}
