@@ -83,7 +83,8 @@ impl Install<'_, '_> {
         self.session.record_all(intents)?;
 
         let manager = self.session.host.packages();
-        let is_ahead = manager.fetches_ahead(self.session.host)?;
+        // Servers are not asked how far they are where there is nothing to be fetched later.
+        let is_ahead = wanted.len() > 1 && manager.fetches_ahead(self.session.host)?;
         let (now, later) =
             wanted.split_at(if manager.installs_in_turns() { cut(&wanted, services, is_ahead) } else { 0 });
         if now.is_empty() || later.is_empty() {
@@ -93,10 +94,8 @@ impl Install<'_, '_> {
         self.install_sets(now, &wanted, &|| {
             fetching.set(is_ahead.then(|| manager.fetch_ahead(self.session.host, archives.clone())));
         })?;
-        let installed = |step: &String| now.iter().any(|set| set.entry.0 == *step);
-        for step in services.steps.iter().filter(|step| installed(step)) {
-            self.bring_ahead(step, launched)?;
-        }
+        let installed = |step: &&String| now.iter().any(|set| set.entry.0 == **step);
+        self.bring_ahead(&services.steps.iter().filter(installed).collect::<Vec<_>>(), launched)?;
         if let Some(fetching) = fetching.take() {
             // Whatever became of it: what is not there is fetched by its own transaction.
             fetching.join().ok();
@@ -155,18 +154,18 @@ impl Install<'_, '_> {
         Ok(())
     }
 
-    /// Brings the service of `step`, whose packages are there; a slow one as far as it comes without waiting for it. Another is waited for, so that
-    /// what comes after its start, such as the first user of a database that lets everybody make one, does not wait for packages.
-    fn bring_ahead(&mut self, step: &str, launched: &mut VecDeque<Launched>) -> Result<()> {
-        let entries = self.wanted(Stage::Configure)?.into_iter().filter(|(of, ..)| of == step);
-        for entry in entries {
+    /// Brings the services of `steps`, whose packages are there; a slow one as far as it comes without waiting for it, and the rest of its step
+    /// in its own stage. Another is waited for, so that what comes after its start, such as the first user of a database that lets everybody make
+    /// one, does not wait for packages.
+    fn bring_ahead(&mut self, steps: &[&String], launched: &mut VecDeque<Launched>) -> Result<()> {
+        for entry in self.wanted(Stage::Configure)?.into_iter().filter(|(step, ..)| steps.contains(&step)) {
+            if launched.iter().any(|one| one.entry.0 == entry.0) {
+                continue;
+            }
             self.ahead.insert(entry.1.clone());
             self.next_turn();
             match self.bring(Stage::Configure, entry)? {
-                Some(one) if one.entry.2.is_slow() => {
-                    launched.push_back(one);
-                    break;
-                }
+                Some(one) if one.entry.2.is_slow() => launched.push_back(one),
                 Some(one) => self.wait_for(Stage::Configure, &one)?,
                 None => (),
             }

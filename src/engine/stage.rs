@@ -32,16 +32,15 @@ impl Install<'_, '_> {
         launched: &mut VecDeque<Launched>,
     ) -> Result<()> {
         for entry in entries {
-            self.next_turn();
             if let Some(one) = launched.iter_mut().find(|one| one.entry.0 == entry.0) {
+                self.next_turn();
                 one.rest.push((entry, self.position));
                 continue;
             }
             if !entry.2.is_independent() {
-                let position = self.position;
                 self.catch_up(stage, launched)?;
-                self.position = position;
             }
+            self.next_turn();
             launched.extend(self.bring(stage, entry)?);
         }
         self.catch_up(stage, launched)

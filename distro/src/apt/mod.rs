@@ -41,13 +41,9 @@ const FETCHING: [&str; 3] = ["Acquire::Retries=0", "Acquire::http::Timeout=20", 
 /// apt-get with what every call of it needs, after what it is to do, which is seen then where a long line is cut. The languages
 /// are said in every call: with others than the last one had, apt rebuilds its cache.
 fn apt_get<'a, S: Into<String>>(to_do: impl IntoIterator<Item = S>) -> Command<'a> {
-    unattended(Command::new("apt-get").args(apt_words(to_do)))
-}
-
-fn apt_words<S: Into<String>>(to_do: impl IntoIterator<Item = S>) -> Vec<String> {
     let options = ["Acquire::Languages=none", "APT::Color=0", "Dpkg::Progress-Fancy=0"];
     let options = FETCHING.iter().chain(&options).flat_map(|option| ["-o", option]);
-    to_do.into_iter().map(Into::into).chain(["-q"].into_iter().chain(options).map(str::to_owned)).collect()
+    unattended(Command::new("apt-get").args(to_do).arg("-q").args(options))
 }
 
 /// Nothing that a package or a hook of apt runs may ask a question, or start services on its own account.

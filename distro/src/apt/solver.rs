@@ -54,11 +54,8 @@ fn parse(text: &str) -> Solution {
     let mut solution = Solution::default();
     let mut unread = Vec::new();
     let mut list = &mut unread;
-    let mut archives = Vec::new();
     for line in text.lines() {
-        if let Some(line) = line.strip_prefix('\'') {
-            archives.extend(archive(line));
-        } else if !line.starts_with(' ') {
+        if !line.starts_with(' ') {
             list = match line {
                 "The following NEW packages will be installed:" => &mut solution.new,
                 "The following packages will be upgraded:" => &mut solution.upgraded,
@@ -73,7 +70,7 @@ fn parse(text: &str) -> Solution {
         let (from, to) = versions.split_once(" => ").map_or((None, versions), |(from, to)| (Some(from), to));
         list.push(Move { name: name.to_owned(), from: from.map(str::to_owned), to: to.to_owned() });
     }
-    solution.archives = archives;
+    solution.archives = text.lines().filter_map(archive).collect();
     for gone in &mut solution.removed {
         gone.name = gone.name.trim_end_matches('*').to_owned();
         gone.to.clear();
@@ -81,9 +78,9 @@ fn parse(text: &str) -> Solution {
     solution
 }
 
-/// `URL' FILE SIZE SHA256:HASH`; none where the hash is of another sort, or the URL holds a login, which is nothing for a command line.
+/// `'URL' FILE SIZE SHA256:HASH`; none where the hash is of another sort, or the URL holds a login, which is nothing for a command line.
 fn archive(line: &str) -> Option<Archive> {
-    let (url, rest) = line.split_once("' ")?;
+    let (url, rest) = line.strip_prefix('\'')?.split_once("' ")?;
     let [file, _, hash] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
     let fits = hash.starts_with("SHA256:") && !url.contains('@') && !file.contains('/');
     fits.then(|| Archive { url: url.to_owned(), file: file.to_owned(), hash: hash.to_owned() })
