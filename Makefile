@@ -16,13 +16,15 @@ ifeq ($(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes),yes)
 UNIT  = $(CARGO) nextest run --workspace --lib --bins --no-fail-fast --no-tests=pass
 HOSTS = $(CARGO) nextest run -p lab --test '*' --no-fail-fast --test-threads $(THREADS)
 SWEEP = $(HOSTS) --run-ignored only -E 'test(sweep)' --no-tests=pass
+TWINS = $(HOSTS) --run-ignored only -E 'not test(sweep)'
 else
 UNIT  = $(CARGO) test --workspace --lib --bins --no-fail-fast
 HOSTS = $(CARGO) test -p lab --test '*' --no-fail-fast -- --test-threads $(THREADS)
 SWEEP = $(HOSTS) --ignored sweep
+TWINS = $(HOSTS) --ignored --skip sweep
 endif
 
-.PHONY: help release build setup demo shell down test check unit hosts sweep bench clean
+.PHONY: help release build setup demo shell down test everything check unit hosts sweep bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -52,7 +54,10 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 release: build ## the files that install.sh downloads, in dist/
 	./.ci/release "$(BUILT)/surefoot" "$(VERSION)" "$(RELEASE_URL)" "$(RELEASE_KEY)" dist
 
-test: check unit hosts ## everything
+test: check unit hosts ## all but twins on other releases, and sweeps
+
+everything: test ## the twins, too
+	$(TWINS)
 
 check: ## form, lints, licences and sources of what is built in
 	$(CARGO) fmt --all --check

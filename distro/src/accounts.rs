@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -164,6 +165,20 @@ impl Look<'_> {
     /// Class `host`, where the host cannot say.
     pub fn gid(&self, name: &str) -> Result<Option<u32>> {
         Ok(self.group(name)?.map(|group| group.gid).or_else(|| name.parse().ok()))
+    }
+
+    /// Who calls: the user who called sudo, else the one whose process this is. None where that is root, nobody that the host knows, or somebody
+    /// without a home of their own.
+    ///
+    /// # Errors
+    /// Class `host`, where the host cannot say.
+    pub fn caller(&self) -> Result<Option<User>> {
+        let name = match std::env::var("SUDO_USER") {
+            Ok(name) if self.host.root => name,
+            _ => self.user_name(nix::unistd::getuid().as_raw())?,
+        };
+        let at_home = |user: &User| user.home != "/" && Path::new(&user.home).is_dir();
+        Ok(self.user(&name)?.filter(|user| user.uid != 0 && at_home(user)))
     }
 
     /// Looks up many names at once: what the local files do not know costs one process for all users and one for all groups.

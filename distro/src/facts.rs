@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::firewall::firewalld;
 use crate::os::{self, Os};
 use crate::{layout, nginx};
 
@@ -83,8 +84,12 @@ pub struct Facts {
     pub vm: Option<String>,
     /// `enforcing`, `permissive`, `disabled`; none where the kernel has no SELinux.
     pub selinux: Option<String>,
+    /// firewalld's default zone, where it is installed.
+    pub firewalld_zone: Option<String>,
     /// Is AppArmor on?
     pub apparmor: bool,
+    /// Does the kernel allow approved algorithms only (FIPS 140)? OpenSSL has no others then.
+    pub fips: bool,
     /// `/etc/machine-id`, empty where there is none.
     pub machine_id: String,
     /// The kernel's boot id.
@@ -102,13 +107,20 @@ pub struct Facts {
     pub ipv6: bool,
     /// Does the processor say that it has AVX, which some servers are compiled for? Only x86_64 has it.
     pub avx: bool,
+    /// Who calls: the user who called sudo, or whose process this is; empty where that is root, nobody that the host knows, or somebody
+    /// without a home folder.
+    pub user: String,
+    /// That user's home folder.
+    pub user_home: String,
+    /// That user's primary group.
+    pub user_group: String,
     /// What nginx.conf says, where it is there: whose package it is decides where it reads sites from.
     #[serde(skip)]
     pub nginx: Option<nginx::Config>,
 }
 
 impl Facts {
-    /// Looks at the host below `root` (`/`). Reads files, starts no process and asks no network.
+    /// Looks at the host below `root` (`/`). Reads files, starts no process and asks no network, so that the user who calls is not known.
     ///
     /// # Errors
     /// Class `host`, where os-release is missing or malformed. Whatever else cannot be read is left empty.
@@ -135,7 +147,9 @@ impl Facts {
             container: machine::container(root, &release),
             vm: machine::vm(root),
             selinux: machine::selinux(root),
+            firewalld_zone: firewalld::default_zone(root),
             apparmor: read(root, "sys/module/apparmor/parameters/enabled") == "Y",
+            fips: read(root, "proc/sys/crypto/fips_enabled") == "1",
             machine_id: read(root, "etc/machine-id"),
             boot_id: read(root, "proc/sys/kernel/random/boot_id"),
             hostname,
@@ -145,6 +159,9 @@ impl Facts {
             // Lists addresses, so it is empty where IPv6 is switched off and missing where the kernel has none.
             ipv6: !read(root, "proc/net/if_inet6").is_empty(),
             avx: machine::has_avx(root),
+            user: String::new(),
+            user_home: String::new(),
+            user_group: String::new(),
             nginx: nginx(root),
             kernel: release,
         };

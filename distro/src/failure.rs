@@ -46,7 +46,12 @@ impl Class {
         (Class::Usage, 10, "usage", "a flag, an argument or an input is missing or wrong"),
         (Class::Blueprint, 11, "blueprint", "the blueprint is not valid"),
         (Class::Unsupported, 12, "unsupported", "this host is not one that the blueprint can be installed on"),
-        (Class::Preflight, 13, "preflight", "the host does not have what the blueprint requires"),
+        (
+            Class::Preflight,
+            13,
+            "preflight",
+            "the host does not have what the blueprint requires, or checks of different classes failed",
+        ),
         (Class::Permission, 14, "permission", "root, or a right to something, is missing"),
         (Class::Host, 15, "host", "something on the host is broken or in the way"),
         (Class::Locked, 16, "locked", "another process holds a lock"),

@@ -3,7 +3,8 @@
 //! Only units that are named are held back: those that surefoot configures and then starts itself. Every other start goes
 //! through, also of services that come along as dependencies and of those that a transaction restarts: nobody else would start
 //! them. Stops go through as well. Restarts and reloads of a held unit that runs are dropped; it goes on running until it is
-//! restarted with its final configuration, since its package's version belongs to that.
+//! restarted with its final configuration, since its package's version belongs to that. Nor are they enabled by their packages: on a
+//! host that loses power in the middle they would be started as they come at the next boot.
 //!
 //! Two means, both gone when the transaction ends:
 //! - shims for the programs that maintainer scripts use, in a folder put first on the `PATH` that dpkg gets (`DPkg::Path`, see
@@ -25,7 +26,7 @@ use crate::{Class, Command, Host, command};
 const FOLDER: &str = "/var/lib/surefoot/.guard";
 const MASKS: &str = "/run/systemd/system";
 const SHIM: &str = include_str!("guard/shim.sh");
-const SHIMMED: [&str; 4] = ["invoke-rc.d", "deb-systemd-invoke", "systemctl", "service"];
+const SHIMMED: [&str; 5] = ["invoke-rc.d", "deb-systemd-helper", "deb-systemd-invoke", "systemctl", "service"];
 /// Where unit files are, see systemd.unit(5).
 const UNIT_FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
@@ -44,7 +45,7 @@ pub struct Guard<'h> {
 }
 
 impl<'h> Guard<'h> {
-    /// Holds back the starts of `units` (`nginx` is `nginx.service`; of a template every instance).
+    /// Holds back `units` (`nginx` is `nginx.service`; of a template every instance): they are neither started nor enabled.
     ///
     /// # Errors
     /// Where a file of it cannot be written.
@@ -53,7 +54,7 @@ impl<'h> Guard<'h> {
         let guard = Self { host, lifted: false };
         let units: Vec<String> = units.iter().map(|unit| full_name(unit)).collect();
         let folder = Path::new(FOLDER);
-        write_shims(folder, Path::new(MASKS), &units)?;
+        write_shims(folder, Path::new("/"), &units)?;
         if host.facts.init == Init::Systemd {
             let absent = |unit: &&String| {
                 !UNIT_FOLDERS.iter().any(|folder| fs::symlink_metadata(Path::new(folder).join(unit)).is_ok())
@@ -123,11 +124,12 @@ fn unmask(masks: &Path, units: &str) -> Result<usize> {
     Ok(removed)
 }
 
-fn write_shims(folder: &Path, masks: &Path, units: &[String]) -> Result<()> {
+/// `root` is where the links of enabled units are below, and what `deb-systemd-helper` knows of them.
+fn write_shims(folder: &Path, root: &Path, units: &[String]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     write(&folder.join("units"), &lines(units))?;
-    write(&folder.join("masks"), "")?;
-    let shim = SHIM.replace("@FOLDER@", &folder.to_string_lossy()).replace("@MASKS@", &masks.to_string_lossy());
+    let root = root.to_string_lossy();
+    let shim = SHIM.replace("@FOLDER@", &folder.to_string_lossy()).replace("@ROOT@", root.trim_end_matches('/'));
     for program in SHIMMED {
         let path: PathBuf = folder.join(program);
         write(&path, &shim)?;
@@ -162,6 +164,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let (guard, real) = (temp.path().join("guard"), temp.path().join("real"));
         let units = ["nginx", "postgresql", "epmd.socket"].map(full_name);
+        let wanted = temp.path().join("etc/systemd/system/sockets.target.wants");
+        fs::create_dir_all(&wanted).unwrap();
+        symlink("/lib/systemd/system/epmd.socket", wanted.join("epmd.socket")).unwrap();
         write_shims(&guard, temp.path(), &units).unwrap();
         fs::create_dir(&real).unwrap();
         let script = real.join(program);
@@ -229,28 +234,56 @@ mod tests {
     }
 
     #[test]
-    fn a_new_package_enables_its_units_with_their_masks_set_aside() {
+    fn what_is_held_is_enabled_by_nobody_before_it_is_configured() {
+        for (program, args, expected) in [
+            ("systemctl", &["--root=/", "preset", "nginx.service"][..], None),
+            ("systemctl", &["preset", "nginx.service", "other.service"], Some("preset other.service")),
+            ("deb-systemd-helper", &["enable", "other.service"], Some("enable other.service")),
+            ("deb-systemd-helper", &["--user", "enable", "nginx.service"], Some("--user enable nginx.service")),
+            (
+                "deb-systemd-helper",
+                &["--quiet", "was-enabled", "nginx.service"],
+                Some("--quiet was-enabled nginx.service"),
+            ),
+            // It was enabled before.
+            ("deb-systemd-helper", &["enable", "epmd.socket"], Some("enable epmd.socket")),
+        ] {
+            assert_eq!(reaches(program, args).as_deref(), expected, "{program} {args:?}");
+        }
+    }
+
+    #[test]
+    fn debians_helper_only_writes_down_what_it_enables() {
         let temp = tempfile::tempdir().unwrap();
-        let (guard, real, masks) = (temp.path().join("guard"), temp.path().join("real"), temp.path().join("masks"));
-        for folder in [&real, &masks] {
-            fs::create_dir(folder).unwrap();
+        let (guard, real) = (temp.path().join("guard"), temp.path().join("real"));
+        write_shims(&guard, temp.path(), &["a.service".to_owned(), "b.service".to_owned()]).unwrap();
+        fs::create_dir(&real).unwrap();
+        let state = "var/lib/systemd/deb-systemd-helper-enabled";
+        for folder in [state, "etc/systemd/system/multi-user.target.wants"] {
+            fs::create_dir_all(temp.path().join(folder)).unwrap();
         }
-        write_shims(&guard, &masks, &["a.service".to_owned(), "b.service".to_owned()]).unwrap();
-        write(&guard.join("masks"), "a.service\n").unwrap();
-        for unit in ["a.service", "b.service"] {
-            symlink("/dev/null", masks.join(unit)).unwrap();
+        // A new one lets systemctl make the links, an old one makes them itself. Both know which they are.
+        let root = temp.path().display();
+        let link = |unit: &str| format!("{root}/etc/systemd/system/multi-user.target.wants/{unit}.service");
+        let helper = format!(
+            "#!/bin/sh\necho {root}/etc/systemd/system/multi-user.target.wants/$2 >{root}/{state}/$2.dsh-also\n\
+             case $2 in a.service) systemctl --root=/ preset $2 ;; *) ln -s /x {} ;; esac\nexit 7\n",
+            link("b")
+        );
+        let systemctl = format!("#!/bin/sh\nln -s /x {}\n", link("a"));
+        for (program, text) in [("deb-systemd-helper", helper), ("systemctl", systemctl)] {
+            write(&real.join(program), &text).unwrap();
+            fs::set_permissions(real.join(program), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        write(&real.join("systemctl"), &format!("#!/bin/sh\necho \"$*\"\nls {}\nexit 7\n", masks.display())).unwrap();
-        fs::set_permissions(real.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:{}:/usr/bin:/bin", guard.display(), real.display());
-        let shim = guard.join("systemctl");
-        let args = ["--root=/", "--system", "--preset-mode=enable-only", "preset", "a.service", "b.service"];
-        let output =
-            Command::new(shim.to_str().unwrap()).args(args).env("PATH", path).output(&Runner::quiet()).unwrap();
-        assert_eq!(output.ran.exit, Some(7));
-        // A mask that is not ours stays.
-        assert_eq!(output.stdout, format!("{}\nb.service\n", args.join(" ")));
-        assert_eq!(fs::read_link(masks.join("a.service")).unwrap(), Path::new("/dev/null"));
+        for unit in ["a", "b"] {
+            let shim = guard.join("deb-systemd-helper");
+            let name = format!("{unit}.service");
+            let command = Command::new(shim.to_str().unwrap()).args(["enable", &name]).env("PATH", &path);
+            assert_eq!(command.output(&Runner::quiet()).unwrap().ran.exit, Some(7));
+            assert!(temp.path().join(state).join(format!("{name}.dsh-also")).exists());
+            assert!(fs::symlink_metadata(link(unit)).is_err(), "{unit} is enabled");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod openpgp;
 pub mod os;
 pub mod packages;
 pub mod patience;
+pub mod selinux;
 pub mod services;
 pub mod ssh_key;
 pub mod survivor;

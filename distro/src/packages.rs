@@ -106,10 +106,10 @@ pub struct Solution {
 }
 
 impl Solution {
-    /// Is the package `name` installed or upgraded?
-    pub fn moves(&self, name: &str) -> bool {
+    /// The version that the package `name` gets; none where it stays as it is.
+    pub fn version_of(&self, name: &str) -> Option<&str> {
         let name = name.strip_suffix(self.native.as_str()).unwrap_or(name);
-        self.new.iter().chain(&self.upgraded).any(|one| one.name == name)
+        self.new.iter().chain(&self.upgraded).find(|one| one.name == name).map(|one| one.to.as_str())
     }
 
     /// What would be lost of what is there is nobody's wish.
@@ -221,6 +221,18 @@ impl Look<'_> {
         }
     }
 
+    /// The installed package that brings the configuration file `path`, which is not there: package managers do not bring one again that
+    /// somebody removed. None where no package does, or (with rpm) where that is not told.
+    ///
+    /// # Errors
+    /// Where the package manager's database cannot be read.
+    pub fn package_without(&self, path: &str) -> Result<Option<String>> {
+        match self.host.packages() {
+            Manager::Apt => self.dpkg()?.owner_of_conffile(path),
+            Manager::Dnf => Ok(None),
+        }
+    }
+
     /// Files in the folders that the package `name` has in /etc and that no package brought: they may go with its configuration.
     ///
     /// # Errors
@@ -276,6 +288,14 @@ impl Manager {
         }
     }
 
+    /// The command that brings a configuration file of the package `name` again that somebody removed.
+    pub fn bring_again(self, name: &str) -> String {
+        match self {
+            Manager::Apt => format!("apt-get install --reinstall -o Dpkg::Options::=--force-confmiss {name}"),
+            Manager::Dnf => self.reinstall(name),
+        }
+    }
+
     /// The command that shows which versions of the package `name` there are, and why one of them is taken.
     pub fn versions_of(self, name: &str) -> String {
         match self {
@@ -327,6 +347,17 @@ impl Manager {
             Manager::Apt => apt::install(host, names, deny, survivor, begun),
             // No package starts a service there, and nothing is fetched ahead.
             Manager::Dnf => dnf::install(host, names, survivor),
+        }
+    }
+
+    /// Fetches what [`Manager::install`] would install, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Manager::install`].
+    pub fn download(self, host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
+        match self {
+            Manager::Apt => apt::download(host, names, survivor),
+            Manager::Dnf => dnf::download(host, names),
         }
     }
 
@@ -560,7 +591,7 @@ mod tests {
         };
         for (name, moves) in [("a", true), ("a:amd64", true), ("b", true), ("c", false), ("c:i386", true), ("d", false)]
         {
-            assert_eq!(solution.moves(name), moves, "{name}");
+            assert_eq!(solution.version_of(name).is_some(), moves, "{name}");
         }
     }
 

@@ -163,10 +163,11 @@ impl<'a> Scopes<'a> {
         let data = match &node.data {
             Data::Text(text) if is_template(text) => {
                 let (value, secret) = self.scope.setting(text).map_err(|mistake| self.fault(&node.span, &mistake))?;
+                let mut rendered = self.node(&value, &node.span)?;
                 if secret {
                     self.secret_settings.borrow_mut().insert(value.to_string());
+                    self.secret_settings.borrow_mut().extend(texts(&rendered));
                 }
-                let mut rendered = self.node(&value, &node.span)?;
                 rendered.template = Some(text.clone());
                 return Ok(rendered);
             }
@@ -313,5 +314,15 @@ impl Context for StepContext<'_> {
             .into()),
             _ => self.scopes.ask(step, |kind, settings, context| (kind.offer)(settings, context)),
         }
+    }
+}
+
+/// Every text in `node`.
+fn texts(node: &Node) -> Vec<String> {
+    match &node.data {
+        Data::Text(text) => vec![text.clone()],
+        Data::List(nodes) => nodes.iter().flat_map(texts).collect(),
+        Data::Table(fields) => fields.iter().flat_map(|field| texts(&field.node)).collect(),
+        _ => Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::check::Value;
 use super::given::Origin;
 use super::secret;
-use super::stored;
+use super::stored::{self, Stored};
 use super::template::{self, Scope};
 use crate::engine::redact::Redactor;
 
@@ -43,6 +43,8 @@ impl Input {
 #[derive(Default)]
 pub struct Inputs {
     list: Vec<Input>,
+    /// What an earlier run kept of inputs that are not visible now.
+    hidden: Stored,
     redactor: Redactor,
 }
 
@@ -53,8 +55,8 @@ impl fmt::Debug for Inputs {
 }
 
 impl Inputs {
-    pub(super) fn new(list: Vec<Input>) -> Self {
-        let mut inputs = Self { list, redactor: Redactor::default() };
+    pub(super) fn new(list: Vec<Input>, hidden: Stored) -> Self {
+        let mut inputs = Self { list, hidden, redactor: Redactor::default() };
         inputs.learn();
         inputs
     }
@@ -134,7 +136,7 @@ impl Inputs {
     /// # Errors
     /// Where a value cannot be written.
     pub fn stored_form(&self) -> Result<(Vec<u8>, Vec<u8>)> {
-        stored::form(&self.list)
+        stored::form(&self.list, &self.hidden)
     }
 
     pub(super) fn put_into(&self, scope: &mut Scope) {

@@ -11,6 +11,7 @@ use super::document::{Problems, Source, nearest, with_known};
 use super::load::Files;
 use super::model::{Blueprint, Step};
 use super::sample;
+use super::secret;
 use super::spec::{Found, Input, InputSpec, Product, Requires, SOME_TYPES, STEP_KEYS, Scalar, Sort, StepHead};
 use super::template::{Mistake, Scope, is_template};
 
@@ -210,15 +211,17 @@ impl Reader<'_> {
         {
             say("generate", format!("generate of {place} is a length that its min or max does not allow"));
         }
-        if input.generate.is_some() && input.pattern.is_some() {
-            say("generate", format!("{place} has a pattern, which what is generated may not match"));
-        }
         let pattern = input.pattern.as_deref().and_then(|pattern| {
             let whole = regex_lite::Regex::new(&format!("^(?:{pattern})$"));
             whole
                 .map_err(|error| say("pattern", format!("pattern of {place} is not a regular expression: {error}")))
                 .ok()
         });
+        if let (Some(length), Some(pattern)) = (input.generate, &pattern)
+            && !secret::samples(length.min(64)).all(|sample| pattern.is_match(&sample))
+        {
+            say("pattern", format!("pattern of {place} does not match whatever may be generated: letters and digits"));
+        }
         let mut found = Vec::new();
         for Found { file, pattern } in &input.found {
             if !file.starts_with('/') {

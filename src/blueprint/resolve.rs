@@ -66,7 +66,8 @@ pub fn resolve(blueprint: &Blueprint, given: Given, facts: &Facts, asker: Option
         return Err(missing_fault(&missing).into());
     }
     problems.into_result()?;
-    Ok(Inputs::new(list))
+    let hidden = given.stored.of_hidden(blueprint, &list);
+    Ok(Inputs::new(list, hidden))
 }
 
 /// The value of one input; none where nobody gave it, or where it is wrong and noted.

@@ -98,7 +98,9 @@ pub fn facts(name: &str) -> Facts {
         container: None,
         vm: None,
         selinux: None,
+        firewalld_zone: None,
         apparmor: false,
+        fips: false,
         machine_id: "0123456789abcdef0123456789abcdef".to_owned(),
         boot_id: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
         hostname: "host".to_owned(),
@@ -107,6 +109,9 @@ pub fn facts(name: &str) -> Facts {
         cpus: 4,
         ipv6: true,
         avx: true,
+        user: "jo".to_owned(),
+        user_home: "/home/jo".to_owned(),
+        user_group: "jo".to_owned(),
         nginx: None,
     }
 }

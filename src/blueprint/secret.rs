@@ -22,6 +22,13 @@ pub fn generate(length: usize) -> Result<String> {
     Ok(secret)
 }
 
+/// Texts of `length` that could be generated: each character alone, and all of them in turn.
+pub fn samples(length: usize) -> impl Iterator<Item = String> {
+    let of =
+        move |alphabet: &'static [u8]| alphabet.iter().cycle().take(length).map(|byte| char::from(*byte)).collect();
+    ALPHABET.chunks(1).chain([ALPHABET]).map(of)
+}
+
 /// What templates see of the secret `name` that will be generated later: a text of the right length that holds nothing, and
 /// that (where there is room) no other secret has.
 pub fn marker(name: &str, length: usize) -> String {

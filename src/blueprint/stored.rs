@@ -59,6 +59,17 @@ impl Stored {
             .collect()
     }
 
+    /// What was kept of inputs of `blueprint` that are not in `visible`: a condition may let them in again.
+    pub(super) fn of_hidden(mut self, blueprint: &Blueprint, visible: &[Input]) -> Self {
+        let is_hidden = |name: &String| {
+            blueprint.inputs.iter().any(|spec| spec.name == *name) && !visible.iter().any(|input| input.name == *name)
+        };
+        self.public.values.retain(|name, _| is_hidden(name));
+        self.secret.values.retain(|name, _| is_hidden(name));
+        self.public.generated.retain(is_hidden);
+        self
+    }
+
     /// Forgets the secrets that were generated, so that new ones are; those that were given stay.
     pub fn forget_generated(&mut self, blueprint: &Blueprint) {
         let generates =
@@ -92,11 +103,11 @@ fn kept(name: &str, bytes: Option<&[u8]>) -> Result<Kept, Fault> {
     }
 }
 
-/// What is kept of `inputs`: the content of `inputs.json` and of `secrets.json`. A secret that was not generated yet is in
-/// neither.
-pub(super) fn form(inputs: &[Input]) -> Result<(Vec<u8>, Vec<u8>)> {
-    let empty = || Kept { schema: SCHEMA, ..Kept::default() };
-    let (mut public, mut secret) = (empty(), empty());
+/// What is kept of `inputs` and of `hidden` ones: the content of `inputs.json` and of `secrets.json`. A secret that was not generated yet
+/// is in neither.
+pub(super) fn form(inputs: &[Input], hidden: &Stored) -> Result<(Vec<u8>, Vec<u8>)> {
+    let Stored { mut public, mut secret } = hidden.clone();
+    (public.schema, secret.schema) = (SCHEMA, SCHEMA);
     for input in inputs.iter().filter(|input| input.pending.is_none()) {
         let value = match &input.value {
             Value::Text(text) => Scalar::Text(text.clone()),

@@ -69,8 +69,22 @@ pub struct Scope {
 }
 
 /// The filters of templates, for errors and the documentation.
-pub const FILTERS: [&str; 11] =
-    ["default", "int", "join", "length", "lower", "replace", "sha512", "tojson", "trim", "upper", "urlencode"];
+pub const FILTERS: [&str; 14] = [
+    "default",
+    "first",
+    "int",
+    "join",
+    "last",
+    "length",
+    "lower",
+    "replace",
+    "sha512",
+    "split",
+    "tojson",
+    "trim",
+    "upper",
+    "urlencode",
+];
 
 /// What a URL may hold anywhere as it is (RFC 3986, unreserved).
 const PLAIN_IN_URLS: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -130,7 +144,7 @@ impl Scope {
     pub fn setting(&self, template: &str) -> Result<(Value, bool), Mistake> {
         PRINTED.set(false);
         let value = self.value(template)?;
-        let is_secret = value.downcast_object_ref::<Secret>().is_some();
+        let is_secret = holds_secret(&value);
         Ok((value, PRINTED.take() || is_secret))
     }
 
@@ -270,12 +284,18 @@ fn environment(undefined: UndefinedBehavior, format: Option<Format>) -> Environm
     environment.add_test("none", minijinja::tests::is_none);
     environment.add_filter("default", filters::default);
     environment.add_filter("join", filters::join);
+    environment.add_filter("first", filters::first);
+    environment.add_filter("last", filters::last);
     add_text_filter(&mut environment, "lower", |text, _| Ok(Value::from(text.to_lowercase())));
     add_text_filter(&mut environment, "upper", |text, _| Ok(Value::from(text.to_uppercase())));
     add_text_filter(&mut environment, "trim", |text, _| Ok(Value::from(text.trim())));
     add_text_filter(&mut environment, "replace", |text, args| match args {
         [from, to] => Ok(Value::from(text.replace(&from.to_string(), &to.to_string()))),
         _ => Err(Error::new(ErrorKind::MissingArgument, "replace takes two arguments: replace(\"from\", \"to\")")),
+    });
+    add_text_filter(&mut environment, "split", |text, args| match args {
+        [by] => Ok(Value::from_iter(text.split(&by.to_string()))),
+        _ => Err(Error::new(ErrorKind::MissingArgument, "split takes one argument: split(\":\")")),
     });
     add_text_filter(&mut environment, "int", |text, _| match text.parse::<i64>() {
         Ok(number) => Ok(Value::from(number)),
@@ -291,6 +311,17 @@ fn environment(undefined: UndefinedBehavior, format: Option<Format>) -> Environm
         filters::length(value)
     });
     environment
+}
+
+/// Is `value` a secret, or is one in it?
+fn holds_secret(value: &Value) -> bool {
+    use minijinja::value::ValueKind::{Iterable, Map, Seq};
+    let within = |value: &Value| value.try_iter().into_iter().flatten();
+    match value.kind() {
+        Seq | Iterable => within(value).any(|item| holds_secret(&item)),
+        Map => within(value).any(|key| value.get_item(&key).is_ok_and(|item| holds_secret(&item))),
+        _ => value.downcast_object_ref::<Secret>().is_some(),
+    }
 }
 
 /// `text` as a string of JSON, in which nothing is left that means something to who reads JSON out of a line: a shell, an INI file, HTML.

@@ -16,6 +16,7 @@ use super::model::Blueprint;
 use super::read::mistake_fault;
 use super::resolve;
 use super::sample;
+use super::stored::Stored;
 use super::template::Scope;
 
 impl Blueprint {
@@ -35,12 +36,12 @@ impl Blueprint {
         let network = Setting::default();
         let variants: Vec<Inputs> = sample::inputs(self).into_iter().map(|values| self.sample(&values)).collect();
         for step in &self.steps {
-            let own: Vec<&str> = step.on.iter().map(|(name, _)| name.as_str()).collect();
-            for host in hosts.iter().copied().chain(own) {
-                let facts = sample::facts(host);
-                let mut tried = false;
+            let own = step.on.iter().map(|(name, _)| name.as_str());
+            let facts: Vec<_> = hosts.iter().copied().chain(own).map(sample::facts).collect();
+            let mut tried = false;
+            for facts in &facts {
                 for inputs in &variants {
-                    let scopes = Scopes::new(self, inputs, &network, &facts);
+                    let scopes = Scopes::new(self, inputs, &network, facts);
                     let part = match &step.when {
                         Some((when, span)) => problems.take(scopes.holds(when, span)).unwrap_or(false),
                         None => true,
@@ -50,8 +51,11 @@ impl Blueprint {
                         note(scopes.resources(step), &mut problems);
                     }
                 }
-                if let (false, Some(inputs)) = (tried, variants.first()) {
-                    note(Scopes::new(self, inputs, &network, &facts).resources(step), &mut problems);
+            }
+            // Its condition holds nowhere.
+            if let (false, Some(inputs)) = (tried, variants.first()) {
+                for facts in &facts {
+                    note(Scopes::new(self, inputs, &network, facts).resources(step), &mut problems);
                 }
             }
         }
@@ -72,7 +76,7 @@ impl Blueprint {
             pending: None,
             generated: false,
         };
-        Inputs::new(values.iter().map(input).collect())
+        Inputs::new(values.iter().map(input).collect(), Stored::default())
     }
 
     /// Defaults and conditions of inputs.

@@ -4,11 +4,12 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::SystemTime;
 
 use ::console::Term;
 use anyhow::Result;
 use clap::FromArgMatches;
-use distro::{Class, Facts, Fault, Host, Runner};
+use distro::{Class, Facts, Fault, Host, Look, Runner, selinux};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Cli, Command, Form, Talk};
@@ -41,6 +42,8 @@ pub struct Context {
     pub redactor: Arc<Redactor>,
     stops: Arc<AtomicUsize>,
     signal: Arc<AtomicI32>,
+    /// When it began: what SELinux refused before has nothing to do with it.
+    began: SystemTime,
     /// What to say with a failure: how to go on, and where the log is.
     pub after: std::sync::Mutex<After>,
 }
@@ -73,6 +76,7 @@ impl Context {
             redactor,
             stops: Arc::default(),
             signal: Arc::default(),
+            began: SystemTime::now(),
             after: std::sync::Mutex::default(),
         };
         match &context.json {
@@ -224,7 +228,13 @@ impl Context {
     /// Where it cannot be told what it is.
     pub fn host(&self) -> Result<Host> {
         let runner = Runner::new(self.bus.clone(), self.stops.clone());
-        Ok(Host { facts: Facts::gather(Path::new("/"))?, runner, root: nix::unistd::geteuid().is_root() })
+        let mut host = Host { facts: Facts::gather(Path::new("/"))?, runner, root: nix::unistd::geteuid().is_root() };
+        let look = Look::new(&host);
+        if let Some(user) = look.caller()? {
+            let group = look.group_name(user.gid)?;
+            (host.facts.user, host.facts.user_home, host.facts.user_group) = (user.name, user.home, group);
+        }
+        Ok(host)
     }
 
     /// Writes data to stdout.
@@ -242,6 +252,12 @@ impl Context {
         let mut failure = Failure::of(error, self.bus.place());
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let changes_host = after.go_on.is_some();
+        if failure.class != Class::Usage
+            && let Some((evidence, advice)) = selinux::explain(&selinux::refusals(self.began))
+        {
+            failure.evidence.extend(evidence);
+            failure.advice = format!("{}; {advice}", failure.advice);
+        }
         // What was typed wrong is not typed again.
         failure.go_on = after.go_on.filter(|_| failure.class != Class::Usage);
         failure.log = after.log;

@@ -159,7 +159,7 @@ fn next_lines(session: &Session<'_>, product: &Product) -> Result<Vec<String>> {
 /// Shows the plan, checks the host, and asks. None where the user says no.
 fn check(context: &Context, host: &Host, product: &Product, args: &InstallArgs, plan: Plan) -> Result<Option<Plan>> {
     if !plan.is_done() || !plan.orphans.is_empty() {
-        context.show_plan(&super::plan::told(product, &plan));
+        context.show_plan(&super::plan::told(product, &plan, &context.redactor));
     }
     if !plan.is_done() {
         let mut checks = product.checks(host, &plan, true)?;
@@ -176,8 +176,8 @@ fn check(context: &Context, host: &Host, product: &Product, args: &InstallArgs, 
     Ok(Some(plan))
 }
 
-/// Writes down what is begun: blueprint, inputs, secrets (made now, where they are generated), and the attempt. One wait for
-/// the disk, then one for the journal: a kill before the latter leaves a host on which nothing was begun.
+/// Writes down what is begun: blueprint, inputs, secrets (made now, where they are generated), and, once they are on
+/// disk, the attempt: a kill before it leaves a host on which nothing was begun.
 fn begin(context: &Context, host: &Host, product: &mut Product, args: &InstallArgs, id: &RunId) -> Result<()> {
     product.inputs.generate()?;
     for secret in product.inputs.secrets() {
@@ -188,7 +188,6 @@ fn begin(context: &Context, host: &Host, product: &mut Product, args: &InstallAr
     store::keep_key(&product.key)?;
     let (inputs, secrets) = product.inputs.stored_form()?;
     let network = product.network.stored_form()?;
-    let mut news = false;
     let files = product.blueprint.files();
     let named = files.iter().map(|(name, bytes)| (format!("blueprint/{name}"), bytes.as_slice()));
     let machine = host.facts.machine_id.clone();
@@ -199,15 +198,13 @@ fn begin(context: &Context, host: &Host, product: &mut Product, args: &InstallAr
         ("machine-id".into(), machine.as_bytes()),
     ];
     all.extend(named);
+    let mut news = Vec::new();
     for (name, bytes) in all {
         if store.kept(&name)?.as_deref() != Some(bytes) {
-            store.keep(&name, bytes)?;
-            news = true;
+            news.push((name, bytes));
         }
     }
-    if news {
-        store.settle()?;
-    }
+    store.keep(&news)?;
     let attempt = Record::Attempt {
         run: id.run.clone(),
         attempt: id.attempt,

@@ -43,8 +43,7 @@ pub struct Ask<'a> {
 pub fn log(logs: &Path, ask: &Ask<'_>) -> Result<Option<String>> {
     let path = find(logs, ask.product, ask.run)?;
     let file = File::open(&path).map_err(|error| io_fault(&error, "read", &path))?;
-    let mut reader =
-        Reader { out: io::stdout(), style: Style::stdout(), ask, steps: BTreeSet::new(), last: None, ended: false };
+    let mut reader = Reader::new(io::stdout(), Style::stdout(), ask);
     match reader.all(BufReader::new(file)) {
         // Who does not read any more has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
@@ -76,6 +75,8 @@ struct Reader<'a, W> {
     steps: BTreeSet<String>,
     /// Attempt and number of the event before.
     last: Option<(u32, u64)>,
+    /// Has an attempt begun, and not ended?
+    open: bool,
     ended: bool,
 }
 
@@ -103,6 +104,12 @@ impl<W: Write + AsFd> Reader<'_, W> {
     }
 }
 
+impl<'a, W> Reader<'a, W> {
+    fn new(out: W, style: Style, ask: &'a Ask<'a>) -> Self {
+        Self { out, style, ask, steps: BTreeSet::new(), last: None, open: false, ended: false }
+    }
+}
+
 impl<W: Write> Reader<'_, W> {
     /// The words where a step was asked for and the log tells of others only.
     fn nothing_of_step(&self) -> Option<String> {
@@ -115,7 +122,13 @@ impl<W: Write> Reader<'_, W> {
     fn line(&mut self, line: &str) -> io::Result<()> {
         let line = line.trim();
         let Ok(value) = serde_json::from_str::<Value>(line) else { return Ok(()) };
-        self.ended = value["type"] == "run_ended";
+        match value["type"].as_str() {
+            Some("run_started") => (self.open, self.ended) = (true, false),
+            Some("run_ended") => (self.open, self.ended) = (false, true),
+            // What fails before the first change ends nothing that had begun.
+            Some("failed") if !self.open => self.ended = true,
+            _ => self.ended = false,
+        }
         let steps = [&value["step"], &value["failure"]["step"]].map(|step| step.as_str().map(str::to_owned));
         let wanted = self.ask.step.is_none_or(|step| steps.iter().flatten().any(|of| of == step));
         self.steps.extend(steps.into_iter().flatten());
@@ -175,7 +188,7 @@ mod tests {
 
     fn read(ask: &Ask<'_>) -> (String, Option<String>) {
         let style = Style { width: 80, colour: false, unicode: true };
-        let mut reader = Reader { out: Vec::new(), style, ask, steps: BTreeSet::new(), last: None, ended: false };
+        let mut reader = Reader::new(Vec::new(), style, ask);
         for line in LINES.lines() {
             reader.line(line).unwrap();
         }
@@ -217,7 +230,7 @@ services attempt 2, 2026-01-02T04:04:05.700Z
         let ask = Ask { follow: true, json: true, ..Ask::default() };
         let out = File::create(&shown).unwrap();
         let style = Style { width: 80, colour: false, unicode: true };
-        let mut reader = Reader { out, style, ask: &ask, steps: BTreeSet::new(), last: None, ended: false };
+        let mut reader = Reader::new(out, style, &ask);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 poll(&mut [], PollTimeout::from(2 * LOOK)).unwrap();

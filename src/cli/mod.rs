@@ -82,8 +82,11 @@ enum Command {
   surefoot install --resume --set site=box.example   the same, with an input put right
 
 Inputs are taken from --set and --set-file, SUREFOOT_INPUT_NAME in the environment, the answers file, what an
-earlier run kept, the questions, the blueprint's default; the first that has one wins. `surefoot blueprint show`
-lists a blueprint's inputs.")]
+earlier run kept, what another installation has left, the questions, the blueprint's default; the first that has
+one wins. `surefoot blueprint show` lists a blueprint's inputs.
+
+A check that stops an install where it should not is named by `surefoot preflight`, and made a warning by --ignore NAME.
+A machine that was copied after the install is asked for --on-clone: keep the generated passwords, or make new ones.")]
     Install(InstallArgs),
     /// Show what install would change, and change nothing; needs no root
     #[command(after_help = "Examples:
@@ -170,7 +173,7 @@ struct NetworkArgs {
     /// Log in to the proxy as this user (CORP\user too); the password comes from a file or from SUREFOOT_PROXY_PASSWORD
     #[arg(long, value_name = "USER", env = "SUREFOOT_PROXY_USER", help_heading = NETWORK)]
     proxy_user: Option<String>,
-    /// Read the password for the proxy from the first line of a file; - is standard input
+    /// Read the password for the proxy from a file of one line; - is standard input
     #[arg(long, value_name = "PATH", env = "SUREFOOT_PROXY_PASSWORD_FILE", help_heading = NETWORK)]
     proxy_password_file: Option<PathBuf>,
     /// Reach these directly: names, standing for their sub-domains too, and addresses, with commas between
@@ -256,7 +259,7 @@ struct StatusArgs {
     /// Name of the product; all where none is given
     #[arg(value_parser = product::named)]
     product: Option<String>,
-    /// Exit 2 where something is not as it was installed
+    /// Exit 2 where something is not as it was installed, or the product that is named is not installed
     #[arg(long, env = "SUREFOOT_EXIT_CODE")]
     exit_code: bool,
 }
@@ -332,7 +335,7 @@ enum BlueprintCommand {
 pub fn command() -> clap::Command {
     let codes = Class::ALL.iter().map(|(_, code, name, meaning)| format!("  {code:>3}  {name:12} {meaning}\n"));
     let help = format!(
-        "Begin with `surefoot blueprint list`, then `surefoot plan NAME`. `surefoot help COMMAND` has examples.\n\n\
+        "Begin with `surefoot blueprint list`, then `surefoot plan NAME`. `surefoot help COMMAND` has examples of the main ones.\n\n\
          Every flag has a twin in the environment: --answers is SUREFOOT_ANSWERS, --yes is SUREFOOT_YES=1.\n\n\
          Exit codes:\n    0  success: everything was done, and seen to be there\n    \
          2  changes (plan --exit-code) or drift (status --exit-code)\n{}\

@@ -9,6 +9,7 @@ use super::product::{Product, Source};
 use crate::blueprint::builtin_names;
 use crate::engine::plan::Plan;
 use crate::engine::planfile;
+use crate::engine::redact::Redactor;
 use crate::engine::session;
 use crate::report::plan::{Answer, Counts, InputTold, PlanTold, ResourceTold, SCHEMA, StepTold};
 
@@ -20,7 +21,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<i32> {
     let host = context.host()?;
     let product = Product::load(context, &host, &Source::Given(&args.what), None, Some(super::OnClone::Keep))?;
     let plan = product.plan(&host)?;
-    let told = told(&product, &plan);
+    let told = told(&product, &plan, &context.redactor);
     if let Some(path) = &args.out {
         let blueprint = from_everywhere(args.what.blueprint.as_deref().unwrap_or_default());
         planfile::write(path, product.blueprint.name(), &blueprint, &plan, serde_json::to_value(&told)?)?;
@@ -35,8 +36,8 @@ fn from_everywhere(blueprint: &str) -> String {
     path.map_or(blueprint.to_owned(), |path| path.display().to_string())
 }
 
-/// A plan as it is shown.
-pub fn told(product: &Product, plan: &Plan) -> PlanTold {
+/// A plan as it is shown, without what `redactor` knows.
+pub fn told(product: &Product, plan: &Plan, redactor: &Redactor) -> PlanTold {
     let step = |step: &crate::engine::plan::Step| StepTold {
         id: step.id.clone(),
         kind: step.kind.clone(),
@@ -52,6 +53,10 @@ pub fn told(product: &Product, plan: &Plan) -> PlanTold {
     if !own.is_empty() {
         let id = crate::engine::plan::OWN_STEP.to_owned();
         steps.insert(0, StepTold { kind: id.clone(), id, resources: own });
+    }
+    // What is there now may hold what an input that is not visible any more has kept.
+    for resource in steps.iter_mut().flat_map(|step| &mut step.resources) {
+        redactor.changes(&mut resource.changes);
     }
     let counts = Counts::of(steps.iter().flat_map(|step| &step.resources));
     PlanTold {

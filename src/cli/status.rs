@@ -22,7 +22,8 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<i32> {
     let mut all = Vec::new();
     for product in products {
         let told = look(context, &host, &product)?;
-        drift |= told.differs();
+        // Who names one expects it to be there: a misspelt name must not look well.
+        drift |= told.differs() || args.product.is_some() && !told.installed;
         all.push(told);
     }
     context.print_status(&all)?;
@@ -40,7 +41,7 @@ fn look(context: &Context, host: &Host, product: &str) -> Result<StatusTold> {
     let source = Source::Stored(&nothing, product.to_owned());
     let loaded = Product::load(context, host, &source, None, Some(super::OnClone::Keep))?;
     let plan = loaded.plan(host)?;
-    let plan = super::plan::told(&loaded, &plan);
+    let plan = super::plan::told(&loaded, &plan, &context.redactor);
     Ok(StatusTold { product: product.to_owned(), last, installed: true, plan: Some(plan) })
 }
 

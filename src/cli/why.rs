@@ -23,6 +23,8 @@ enum Answer {
     Ended(String),
     /// It runs still, or was cut off.
     Open,
+    /// It has not begun: its question waits, or the answer to it was no.
+    NotBegun,
 }
 
 /// Shows the card of the last failure of `product` (of the product that ran last where none is given) on stdout; with `json`
@@ -49,6 +51,7 @@ fn told(answer: &Answer, json: bool, style: &Style) -> Result<String> {
         Answer::Open => "the last run has not ended: it is still running (surefoot log --follow shows it),\n\
              or it was cut off (surefoot install --resume goes on with it)\n"
             .to_owned(),
+        Answer::NotBegun => "the last run did not begin: its question was not answered with yes\n".to_owned(),
     })
 }
 
@@ -83,7 +86,7 @@ fn stored_failure(path: &Path) -> Result<Answer> {
 /// What the last attempt in a run log came to.
 fn last_of(path: &Path) -> Result<Answer> {
     let file = File::open(path).map_err(|error| io_fault(&error, "read", path))?;
-    let mut answer = Answer::Open;
+    let mut answer = Answer::NotBegun;
     for line in BufReader::new(file).lines() {
         let line = line.map_err(|error| io_fault(&error, "read", path))?;
         // Half a line that a kill left behind, or an event of a newer version.
@@ -154,6 +157,8 @@ mod tests {
             (vec![(1, started()), (1, failed())], Answer::Failed(failure("port 80 is taken"))),
             (vec![(1, started()), (1, failed()), (2, started()), (2, ended("done"))], Answer::Ended("done".into())),
             (vec![(1, started()), (1, failed()), (2, started())], Answer::Open),
+            (vec![(1, What::Warning { text: "memory is short".into() })], Answer::NotBegun),
+            (vec![(1, failed())], Answer::Failed(failure("port 80 is taken"))),
         ];
         let logs = tempfile::tempdir().unwrap();
         std::fs::create_dir(logs.path().join("p")).unwrap();

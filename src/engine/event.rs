@@ -165,7 +165,7 @@ pub enum What {
         /// What the card shows.
         failure: Box<Failure>,
     },
-    /// The invocation ended.
+    /// The invocation ended. A failure before the first change has `failed` alone.
     RunEnded {
         /// `done`, `failed` or `interrupted`.
         result: String,

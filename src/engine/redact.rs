@@ -132,15 +132,7 @@ impl Redactor {
             }
             What::StageStarted | What::ResourceInPlace => {}
             What::StepStarted { n: _, of: _ } | What::StepEnded { changed: _, took_ms: _ } => {}
-            What::ResourceChanging { n: _, of: _, changes } => {
-                for ChangeTold { item, summary, diff } in changes {
-                    self.scrub(item);
-                    self.scrub(summary);
-                    if let Some(diff) = diff {
-                        self.scrub(diff);
-                    }
-                }
-            }
+            What::ResourceChanging { n: _, of: _, changes } => self.changes(changes),
             What::ResourceChanged { took_ms: _ } | What::CommandEnded { exit: _, took_ms: _ } => {}
             What::ResourceUndone { summary: text }
             | What::ResourceKept { why: text }
@@ -163,6 +155,17 @@ impl Redactor {
             } => self.all(next),
         }
         what
+    }
+
+    /// Takes secrets out of `changes`.
+    pub fn changes(&self, changes: &mut [ChangeTold]) {
+        for ChangeTold { item, summary, diff } in changes {
+            self.scrub(item);
+            self.scrub(summary);
+            if let Some(diff) = diff {
+                self.scrub(diff);
+            }
+        }
     }
 
     fn all(&self, texts: &mut [String]) {

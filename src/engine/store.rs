@@ -1,5 +1,6 @@
 //! surefoot's own folders on the host: `/var/lib/surefoot/<product>/` and the key of the stored digests.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -93,28 +94,28 @@ impl Store {
         make_folder(&self.path("originals"))
     }
 
-    /// Keeps `bytes` under `name`, 0600, replaced by rename. Durable only after [`Store::settle`]: a run begins with several
-    /// of these and one wait for the disk.
+    /// Keeps files by their names in this folder: each 0600, replaced by rename, and all of them on disk when this returns. The
+    /// files are synced one by one, since syncing the file system would wait for what others write, too, which takes seconds
+    /// on a busy host.
     ///
     /// # Errors
     /// Class `disk` or `permission`.
-    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.path(name);
-        if let Some(folder) = path.parent() {
-            make_folder(folder)?;
+    pub fn keep(&self, files: &[(String, &[u8])]) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
         }
-        keep(&path, bytes, false)
-    }
-
-    /// Waits until everything that was kept is on disk.
-    ///
-    /// # Errors
-    /// Class `disk`.
-    pub fn settle(&self) -> Result<()> {
-        let fail = |error: std::io::Error| io_fault(&error, "write", &self.folder);
-        let folder = std::fs::File::open(&self.folder).map_err(fail)?;
-        nix::unistd::syncfs(&folder).map_err(|errno| fail(errno.into()))?;
-        Ok(())
+        // What has the name of ROOT, which may be new.
+        let mut folders: BTreeSet<PathBuf> = Path::new(ROOT).parent().map(Path::to_owned).into_iter().collect();
+        for (name, bytes) in files {
+            let path = self.path(name);
+            let above = path.ancestors().skip(1);
+            folders.extend(above.take_while(|folder| folder.starts_with(ROOT)).map(Path::to_owned));
+            if let Some(folder) = path.parent() {
+                make_folder(folder)?;
+            }
+            keep(&path, bytes)?;
+        }
+        folders.iter().rev().try_for_each(|folder| sync_folder(folder))
     }
 
     /// What is kept under `name`.
@@ -136,7 +137,9 @@ impl Store {
         let readable = &readable[readable.len().saturating_sub(100)..];
         let mark = crc32fast::hash(&[at.as_bytes(), b"\0", bytes].concat());
         let name = format!("{readable}.{mark:08x}");
-        keep(&self.path("originals").join(&name), bytes, true)?;
+        let folder = self.path("originals");
+        keep(&folder.join(&name), bytes)?;
+        sync_folder(&folder)?;
         Ok(name)
     }
 
@@ -248,7 +251,8 @@ pub fn keep_key(key: &[u8]) -> Result<()> {
         return Ok(());
     }
     make_folder(Path::new(ROOT))?;
-    keep(&path, key, true)
+    keep(&path, key)?;
+    sync_folder(Path::new(ROOT))
 }
 
 /// Fills `bytes` from the kernel's random source.
@@ -266,20 +270,20 @@ fn make_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file of ours by rename. No unprivileged user can reach the state's folders, so the care that `distro::files` takes with
-/// the host's files is not needed here.
-fn keep(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
+/// Writes a file of ours by rename; its name is durable after [`sync_folder`]. No unprivileged user can reach the state's folders, so
+/// the care that `distro::files` takes with the host's files is not needed here.
+fn keep(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |error: std::io::Error| io_fault(&error, "write", path);
     let temporary = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    if durable {
-        file.sync_all().map_err(fail)?;
-    }
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
     std::fs::rename(&temporary, path).map_err(fail)?;
-    if durable && let Some(folder) = path.parent() {
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
-    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(path: &Path) -> Result<()> {
+    std::fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| io_fault(&error, "write", path))?;
     Ok(())
 }

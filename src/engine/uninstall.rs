@@ -151,6 +151,8 @@ fn things(session: &Session<'_>, resource: &str, item: &Item) -> Vec<String> {
     let claims = claims.map(|claim| claim.thing.clone());
     match &item.undo {
         Undo::RemovePackage { name } | Undo::PurgePackage { name } => vec![format!("package:{name}")],
+        // A set of packages has parts for the services that were stopped for an upgrade.
+        Undo::UnitRunning { unit, .. } => vec![format!("unit:{unit}")],
         // The file around a key is claimed by all whose keys are in it.
         Undo::RestoreKey { .. } => claims.filter(|thing| thing.starts_with("key:")).collect(),
         _ => claims.collect(),
@@ -207,8 +209,7 @@ fn hand_over(
     }
     let store = Store::new(product);
     if let Undo::RestoreFile { original: name, .. } | Undo::RestoreKey { original: Some(name), .. } = &item.undo {
-        store.keep(&format!("originals/{name}"), &session.store.original(name)?)?;
-        store.settle()?;
+        store.keep(&[(format!("originals/{name}"), session.store.original(name)?.as_slice())])?;
     }
     let (content, _) = store.load()?;
     Journal::open(&store.journal(), product, &content)?.write(inherited.clone())?;

@@ -105,6 +105,10 @@ pub trait Memory {
     }
     /// Has this product ever intended to change `thing` (a claim's name)?
     fn intended(&self, thing: &str) -> bool;
+    /// Did this product bring `package`, which nobody had, or begin to?
+    fn installed(&self, _package: &str) -> bool {
+        false
+    }
     /// Was a change of `resource` (its `step/type:key`) begun that has no outcome yet, as after a kill?
     fn begun(&self, _resource: &str) -> bool {
         false

@@ -8,8 +8,8 @@ use distro::files::Meta;
 use serde::{Deserialize, Serialize};
 
 use crate::resources::{
-    acme_certificate, ca, command, directory, fetched_keyring, group, index, mongodb_user, packaged_server, paths,
-    postgresql, rabbitmq, service, setting, symlink, top_block, user,
+    acme_certificate, ca, command, directory, fetched_keyring, firewall, group, index, mongodb_user, packaged_server,
+    paths, postgresql, rabbitmq, selinux, service, setting, symlink, top_block, user,
 };
 
 /// One way to take a change back. Each tolerates that the thing is gone already.
@@ -217,6 +217,47 @@ pub enum Undo {
         #[serde(default)]
         role: Option<(String, String)>,
     },
+    /// A user of a MongoDB server, who had the administrator's password, was given one of its own: it gets the administrator's again.
+    MongodbPassword {
+        /// Address and port of the server.
+        addr: String,
+        /// File with the URL that its administrator logs in with.
+        admin: String,
+        /// Database that the user is of.
+        database: String,
+        /// Name of the user.
+        name: String,
+        /// Keyed digest of that password: the administrator may have another one by now.
+        had: String,
+    },
+    /// firewalld was told to let a TCP port through: it is shut again, unless it is by now.
+    ClosePort {
+        /// Zone of firewalld.
+        zone: String,
+        /// Port.
+        port: u16,
+        /// Is it about what holds after a reload, and not about what holds now?
+        kept: bool,
+    },
+    /// A boolean of SELinux's policy was set: put its value back.
+    SelinuxBoolean {
+        /// Name.
+        name: String,
+        /// Was it on?
+        on: bool,
+    },
+    /// A TCP port was given a type in SELinux's policy: give it back what it had, unless somebody changed it since.
+    SelinuxPort {
+        /// Port.
+        port: u16,
+        /// The type that somebody had given it; none where it had that of the policy.
+        sort: Option<String>,
+    },
+    /// A rule of SELinux's policy was made for a folder: take it back, unless somebody changed it since.
+    SelinuxRule {
+        /// Absolute path of the folder.
+        folder: String,
+    },
     /// A command was run; this one takes it back.
     Command {
         /// Program and arguments.
@@ -318,6 +359,13 @@ pub fn undo(cx: &UndoCx<'_>, undo: &Undo) -> Result<Undone> {
         Undo::MongodbUser { addr, admin, database, name, role } => {
             mongodb_user::undo(addr, admin, database, name, role.as_ref())
         }
+        Undo::MongodbPassword { addr, admin, database, name, had } => {
+            mongodb_user::undo_password(cx, addr, admin, (database, name), had)
+        }
+        Undo::ClosePort { zone, port, kept } => firewall::undo_close(cx, zone, *port, *kept),
+        Undo::SelinuxBoolean { name, on } => selinux::undo_boolean(cx, name, *on),
+        Undo::SelinuxPort { port, sort } => selinux::undo_port(cx, *port, sort.as_deref()),
+        Undo::SelinuxRule { folder } => selinux::undo_rule(cx, folder),
         Undo::Command { argv } => command::undo_run(cx, argv),
         Undo::Nothing => Ok(Undone::Gone),
         Undo::Kept { why } => Ok(Undone::Kept(why.clone())),

@@ -81,8 +81,12 @@ fn lives(suite: Suite) -> Result<()> {
     let nginx = host.sh(NGINX)?;
     let told = host.install(INSTALL)?;
     assert_eq!((told.changed, told.restarted), (0, 0), "{told:?}");
-    host.sh(RENEW)?;
-    ensure!(host.sh("journalctl -u surefoot-shop-certificate -o cat")?.contains("need not be renewed yet"));
+    // The timer starts it by itself.
+    let soon = "/run/systemd/system/surefoot-shop-certificate.timer.d/soon.conf";
+    host.write(soon, "[Timer]\nOnActiveSec=1s\nRandomizedDelaySec=0\nAccuracySec=1s\n", 0o644)?;
+    host.sh("systemctl daemon-reload; systemctl restart surefoot-shop-certificate.timer")?;
+    host.sh("timeout 30 sh -c 'until journalctl -u surefoot-shop-certificate -o cat | grep -q \"need not be renewed yet\"; do sleep 0.1; done'")?;
+    host.sh(&format!("rm {soon}; systemctl daemon-reload; systemctl restart surefoot-shop-certificate.timer"))?;
     assert_eq!(host.sh(NGINX)?, nginx);
 
     // A month is left, and a little.
@@ -129,6 +133,7 @@ fn an_authority_gives_a_certificate_and_its_timer_renews_it_on_bookworm() -> Res
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn an_authority_gives_a_certificate_and_its_timer_renews_it_on_trixie() -> Result<()> {
     lives(Suite::Trixie)
 }
@@ -190,6 +195,15 @@ fn where_nginx_runs_it_answers_for_the_authority() -> Result<()> {
     host.sh("sed -i 's/box.lab.test/& other.lab.test/' /etc/hosts")?;
     host.install(&format!("{INSTALL} --set site=other.lab.test"))?;
     assert_eq!(host.sh(&CURL.replace("box.lab.test", "other.lab.test"))?, "403");
+
+    // The site of a certificate that signs itself answers, too, for an authority that is chosen later.
+    host.surefoot("uninstall shop --purge --yes")?.ok()?;
+    host.install(&format!("{INSTALL} --set directory="))?;
+    ensure!(host.sh(CURL).is_err());
+    let started = host.sh("systemctl show -P InvocationID nginx")?;
+    host.install(&format!("{INSTALL} --set directory=https://acme.lab.test:14000/dir"))?;
+    assert_eq!(host.sh(CURL)?, "403");
+    assert_eq!(host.sh("systemctl show -P InvocationID nginx")?, started);
     Ok(())
 }
 

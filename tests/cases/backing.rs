@@ -365,6 +365,7 @@ fn backing_services_are_started_once_and_never_open_on_bookworm() -> Result<()> 
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn backing_services_are_started_once_and_never_open_on_trixie() -> Result<()> {
     started_once(Suite::Trixie)
 }
@@ -375,6 +376,7 @@ fn backing_services_answer_on_bookworm() -> Result<()> {
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn backing_services_answer_on_trixie() -> Result<()> {
     they_answer(Suite::Trixie)
 }
@@ -385,6 +387,7 @@ fn drift_of_backing_services_is_mended_on_bookworm() -> Result<()> {
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn drift_of_backing_services_is_mended_on_trixie() -> Result<()> {
     drift(Suite::Trixie, "17/main")
 }
@@ -421,6 +424,7 @@ fn backing_services_that_were_there_are_left_as_they_were_on_bookworm() -> Resul
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn backing_services_that_were_there_are_left_as_they_were_on_trixie() -> Result<()> {
     found(Suite::Trixie)
 }

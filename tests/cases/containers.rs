@@ -56,6 +56,7 @@ fn a_container_whose_policy_forbids_starts() -> Result<()> {
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn a_container_of_trixie_whose_policy_forbids_starts() -> Result<()> {
     container(Suite::Trixie, Some("#!/bin/sh\nexit 101\n"))
 }

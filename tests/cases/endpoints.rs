@@ -131,6 +131,7 @@ fn every_component_of_stackstorm_comes_from_its_vendors_addresses() -> Result<()
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn every_component_of_stackstorm_comes_from_its_vendors_addresses_on_ubuntu_20_04() -> Result<()> {
     the_list_of_stackstorm_is_complete_and_minimal(Suite::Focal)
 }

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail, ensure};
 use lab::{
-    Host, KillPoint, Suite,
+    Host, Suite,
     sweep::{self, Action, Death, Moment, Phase, Point, Report, SERVICES, SITE, Subject, Sweep, WEB},
 };
+use std::time::Duration;
 
 /// Every point.
 fn all(action: Action) -> Result<Report> {
@@ -131,10 +132,15 @@ fn sweep_all_services() -> Result<()> {
 
 #[test]
 fn a_kill_before_the_attempt_is_recorded_leaves_nothing_to_resume() -> Result<()> {
-    let host = WEB.fresh()?.host().boot()?;
     let install = ["surefoot", "install", "/root/web", "--yes"];
-    // The wait for blueprint, inputs and secrets to be on disk is the last thing before the journal begins.
-    ensure!(host.run_killed_at(&KillPoint { call: "syncfs", nth: 1 }, install)?.killed());
+    let (points, whole) = WEB.fresh()?.host().boot()?.run(install).kill_points()?;
+    whole.ok()?;
+    // The wait for blueprint, inputs and secrets to be on disk is the last thing before the journal begins, whose data alone is
+    // synced with this call.
+    let before = points.iter().take_while(|point| point.call != "fdatasync").last();
+    let Some(last) = before else { bail!("nothing is synced before the journal begins: {points:?}") };
+    let host = WEB.fresh()?.host().boot()?;
+    ensure!(host.run_killed_at(last, install)?.killed());
     let secrets = host.read("/var/lib/surefoot/web/secrets.json")?;
     let refused = host.exec(["surefoot", "install", "--resume", "--yes"])?.code_is(30)?;
     for said in ["FAILED", "there is nothing to resume on this host", "surefoot install BLUEPRINT"] {
@@ -151,6 +157,24 @@ fn a_kill_before_the_attempt_is_recorded_leaves_nothing_to_resume() -> Result<()
     Ok(())
 }
 
+/// Whatever a package enables would be started as it comes, since nothing holds it back after a reboot.
+#[test]
+fn a_power_cut_before_a_service_is_configured_does_not_start_it() -> Result<()> {
+    let mut host = WEB.fresh()?.host().boot()?;
+    let mut running = host.run(["surefoot", "install", "/root/web", "--yes", "--output", "json"]).spawn()?;
+    running.wait_for("Installed redis-server", Duration::from_secs(200))?;
+    host.power_cut()?;
+    ensure!(running.wait()?.was_killed());
+    host.boot_again()?;
+    host.sh("test \"$(systemctl is-enabled redis-server)\" = disabled || redis-cli ping | grep -q NOAUTH")?;
+    host.surefoot("install --resume --yes")?.ok()?;
+    assert_eq!(
+        host.sh("systemctl is-enabled redis-server nginx; redis-cli ping")?,
+        "enabled\nenabled\nNOAUTH Authentication required."
+    );
+    Ok(())
+}
+
 #[test]
 fn every_sync_of_an_install_is_a_kill_point() -> Result<()> {
     let install = |trace: fn(lab::Run<'_>) -> Result<()>| -> Result<()> {
@@ -162,7 +186,7 @@ fn every_sync_of_an_install_is_a_kill_point() -> Result<()> {
     install(|run| {
         let (points, output) = run.kill_points()?;
         output.ok()?;
-        ensure!(points.iter().any(|point| point.call == "syncfs"), "{points:?}");
+        ensure!(points.iter().any(|point| point.call == "fdatasync"), "{points:?}");
         Ok(())
     })?;
     // In one run: how often the journal is synced depends on what is ready when.

@@ -126,30 +126,6 @@ fn what_only_root_can_see_is_not_known_to_others() -> Result<()> {
     Ok(())
 }
 
-/// Debian's own firewalld, as it comes: what is shut is told, and open after what the check says to do.
-#[test]
-fn a_real_firewalld_is_read_as_it_rules() -> Result<()> {
-    let host = Host::builder(Suite::Bookworm).filters().boot()?;
-    host.install_binary()?;
-    host.install_blueprint("web")?;
-    // Without /etc/protocols it does not start.
-    host.sh("apt-get -qq update && apt-get -qq install --no-install-recommends firewalld netbase >/dev/null")?;
-    host.sh("systemctl restart firewalld && firewall-cmd --state")?;
-    let firewall = || -> Result<Value> {
-        let told = checks(&host, &[], 0)?;
-        told.into_iter().find(|check| check["name"] == "firewall").context("no check of the firewall")
-    };
-    let shut = firewall()?;
-    ensure!(shut["level"] == "warning", "{shut:#}");
-    ensure!(shut["measured"] == "firewalld is active and does not let port 80 through", "{shut:#}");
-    let advice = shut["advice"].as_str().context("no advice")?;
-    host.sh(advice.split('`').nth(1).context("no command in the advice")?)?;
-    assert_eq!(host.sh("firewall-cmd --query-port=80/tcp")?, "yes");
-    let open = firewall()?;
-    ensure!(open["level"] == "ok", "{open:#}");
-    Ok(())
-}
-
 #[test]
 fn a_healthy_host_passes_within_five_seconds() -> Result<()> {
     let host = Host::boot(Suite::Bookworm)?;

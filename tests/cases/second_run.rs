@@ -91,11 +91,13 @@ fn second_run_without_state_on_bookworm() -> Result<()> {
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn second_run_without_state_on_trixie() -> Result<()> {
     without_state(Suite::Trixie)
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
 fn second_run_without_state_on_the_ubuntu_stand_in() -> Result<()> {
     without_state(Suite::Ubuntu)
 }

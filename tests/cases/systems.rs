@@ -6,7 +6,13 @@ use serde_json::Value;
 use std::{fs, path::PathBuf};
 
 /// What is supported, as a refusal has to list it.
-const SUPPORTED: [&str; 3] = ["Debian 11 or later", "Ubuntu 20.04 or later", "Enterprise Linux 9"];
+const SUPPORTED: [&str; 5] = [
+    "Debian 11 or later",
+    "Ubuntu 20.04 or later",
+    "Enterprise Linux 8 to 10",
+    "Amazon Linux 2023",
+    "Fedora 41 or later",
+];
 
 fn data(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../distro/data/os-release").join(path)

@@ -12,7 +12,9 @@ use std::{
 /// Part of a base's folder name. A base made by another recipe is never used: raise this when the recipe changes.
 const RECIPE: u32 = 2;
 /// The same of the stand-in for Enterprise Linux, and of its packages.
-const STAND_IN_RECIPE: u32 = 6;
+const STAND_IN_RECIPE: u32 = 9;
+/// The Debian after the newest one.
+const NEWER: &str = "forky";
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,ca-certificates,iproute2,procps,strace";
 /// Timers that would take apt's locks at a moment of their own choosing.
 const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
@@ -25,7 +27,15 @@ pub fn layers(suite: Suite) -> Result<Vec<PathBuf>> {
     let debian = || made(suite.debian(), RECIPE, |dir| debootstrap(suite.debian(), dir));
     Ok(match suite {
         Suite::Ubuntu | Suite::Focal => vec![made(suite.name(), RECIPE, |dir| dress_as_ubuntu(suite, dir))?, debian()?],
-        Suite::El9 => vec![stand_in()?.join(ROOT)],
+        Suite::El9 => vec![stand_in(&ENTERPRISE_LINUX)?.join(ROOT)],
+        Suite::El10 => vec![stand_in(&ENTERPRISE_LINUX_10)?.join(ROOT)],
+        Suite::Fedora => vec![stand_in(&FEDORA)?.join(ROOT)],
+        Suite::El8 | Suite::Amazon => {
+            vec![
+                made(suite.name(), RECIPE, |dir| call_itself(os_release(suite), dir))?,
+                stand_in(&ENTERPRISE_LINUX)?.join(ROOT),
+            ]
+        }
         _ => vec![debian()?],
     })
 }
@@ -98,65 +108,154 @@ fn sources(suite: &str) -> String {
     )
 }
 
-/// What the stand-in for Enterprise Linux has from Debian: its package manager, and libraries of the programs that its packages bring.
-const STAND_IN: [&str; 21] = [
-    "dnf",
-    "rpm",
+/// How a stand-in with dnf and rpm is made.
+struct Recipe {
+    /// The suite whose Debian it is made of.
+    suite: Suite,
+    /// What it has of that: libraries of the programs that its packages bring.
+    installed: &'static [&'static str],
+    /// Its package manager.
+    added: &'static [&'static str],
+    /// Is that of the Debian after the newest one?
+    newer: bool,
+    /// Debian packages whose programs are packed once more, as RPM.
+    repacked: &'static [&'static str],
+    /// What they become: a name, its spec file and macros.
+    specs: &'static [(&'static str, &'static str, &'static [&'static str])],
+    /// Macros of the packages that it finds installed.
+    base: &'static [&'static str],
+    /// What rpm has to be told besides: that of Debian 12 wants to be asked twice.
+    rpm: &'static str,
+    os_release: &'static str,
+}
+
+static ENTERPRISE_LINUX: Recipe = Recipe {
+    suite: Suite::El9,
+    installed: &[
+        "curl",
+        "libjemalloc2",
+        "liblzf1",
+        "libatomic1",
+        "liblua5.1-0",
+        "lua-cjson",
+        "lua-bitop",
+        "libhiredis0.14",
+        "libpcre2-8-0",
+        "libgssapi-krb5-2",
+        "libicu72",
+        "libldap-2.5-0",
+        "libpq5",
+        "libreadline8",
+        "libxml2",
+        "libxslt1.1",
+        "libstdc++6",
+        "libtinfo6",
+        "tzdata",
+    ],
+    added: &["dnf", "rpm"],
+    newer: false,
+    repacked: &[
+        "redis-server",
+        "redis-tools",
+        "nginx",
+        "nginx-common",
+        "postgresql-15",
+        "postgresql-client-15",
+        "rabbitmq-server",
+        "erlang-asn1",
+        "erlang-base",
+        "erlang-crypto",
+        "erlang-eldap",
+        "erlang-ftp",
+        "erlang-inets",
+        "erlang-mnesia",
+        "erlang-os-mon",
+        "erlang-parsetools",
+        "erlang-public-key",
+        "erlang-runtime-tools",
+        "erlang-snmp",
+        "erlang-ssl",
+        "erlang-syntax-tools",
+        "erlang-tftp",
+        "erlang-tools",
+        "erlang-xmerl",
+    ],
+    specs: &[
+        ("redis", REDIS, &[]),
+        ("redis-el8", REDIS, &["conf /etc/redis.conf"]),
+        ("redis6", REDIS, &["server redis6"]),
+        ("nginx", NGINX, &[]),
+        ("postgresql", POSTGRESQL, &[]),
+        ("postgresql15", POSTGRESQL, &["series 15"]),
+        ("rabbitmq-server", include_str!("../data/el9/rabbitmq-server.spec"), &[]),
+        ("mongodb-org", include_str!("../data/el9/mongodb-org.spec"), &[]),
+    ],
+    base: &[],
+    rpm: "--force-debian",
+    os_release: include_str!("../data/el9/os-release"),
+};
+static ENTERPRISE_LINUX_10: Recipe = Recipe {
+    suite: Suite::El10,
+    installed: LIBRARIES,
+    added: &["dnf", "rpm"],
+    newer: false,
+    repacked: &["valkey-server", "valkey-tools", "nginx", "nginx-common", "postgresql-17", "postgresql-client-17"],
+    specs: &[
+        ("el10-valkey", REDIS, &["server valkey", "of valkey"]),
+        ("el10-nginx", NGINX, &[]),
+        ("el10-postgresql", POSTGRESQL, &["pg 17"]),
+    ],
+    base: &["dnf_version 4.23.0"],
+    rpm: "--nosignature",
+    os_release: include_str!("../../distro/data/os-release/almalinux-10"),
+};
+/// Its packages are those for Enterprise Linux 10.
+static FEDORA: Recipe = Recipe {
+    suite: Suite::Fedora,
+    installed: LIBRARIES,
+    added: &["dnf5", "rpm"],
+    newer: true,
+    repacked: &[],
+    specs: &[],
+    base: &["dnf dnf5", "dnf_version 5.4.6"],
+    rpm: "--nosignature",
+    os_release: include_str!("../../distro/data/os-release/fedora-43"),
+};
+/// Libraries of the programs of Debian 13 that are packed once more.
+const LIBRARIES: &[&str] = &[
     "curl",
+    "libatomic1",
     "libjemalloc2",
     "liblzf1",
-    "libatomic1",
-    "liblua5.1-0",
-    "lua-cjson",
-    "lua-bitop",
-    "libhiredis0.14",
     "libpcre2-8-0",
     "libgssapi-krb5-2",
-    "libicu72",
-    "libldap-2.5-0",
+    "libicu76",
+    "libldap2",
+    "liblz4-1",
     "libpq5",
-    "libreadline8",
+    "libreadline8t64",
     "libxml2",
     "libxslt1.1",
     "libstdc++6",
     "libtinfo6",
     "tzdata",
 ];
-/// Debian packages whose programs are packed once more, as RPM.
-const REPACKED: [&str; 24] = [
-    "redis-server",
-    "redis-tools",
-    "nginx",
-    "nginx-common",
-    "postgresql-15",
-    "postgresql-client-15",
-    "rabbitmq-server",
-    "erlang-asn1",
-    "erlang-base",
-    "erlang-crypto",
-    "erlang-eldap",
-    "erlang-ftp",
-    "erlang-inets",
-    "erlang-mnesia",
-    "erlang-os-mon",
-    "erlang-parsetools",
-    "erlang-public-key",
-    "erlang-runtime-tools",
-    "erlang-snmp",
-    "erlang-ssl",
-    "erlang-syntax-tools",
-    "erlang-tftp",
-    "erlang-tools",
-    "erlang-xmerl",
-];
-/// What they become: a name and its spec file.
-const SPECS: [(&str, &str); 5] = [
-    ("redis", include_str!("../data/el9/redis.spec")),
-    ("nginx", include_str!("../data/el9/nginx.spec")),
-    ("postgresql", include_str!("../data/el9/postgresql.spec")),
-    ("rabbitmq-server", include_str!("../data/el9/rabbitmq-server.spec")),
-    ("mongodb-org", include_str!("../data/el9/mongodb-org.spec")),
-];
+const REDIS: &str = include_str!("../data/el9/redis.spec");
+const POSTGRESQL: &str = include_str!("../data/el9/postgresql.spec");
+const NGINX: &str = include_str!("../data/el9/nginx.spec");
+
+/// Which packages of its stand-in the distribution has itself.
+#[must_use]
+pub fn own_packages(suite: Suite) -> [&'static str; 3] {
+    let (redis, postgresql) = match suite {
+        Suite::El8 => ("redis-el8", "postgresql"),
+        Suite::Amazon => ("redis6", "postgresql15"),
+        Suite::El10 | Suite::Fedora => return ["el10-valkey", "el10-nginx", "el10-postgresql"],
+        _ => ("redis", "postgresql"),
+    };
+    [redis, "nginx", postgresql]
+}
+
 /// Folders of what is made: the root of hosts, and the packages, not signed yet, in a folder for each spec file.
 const ROOT: &str = "root";
 const RPMS: &str = "packages";
@@ -166,19 +265,21 @@ const RPMS: &str = "packages";
 /// # Errors
 /// As [`layers`].
 pub(crate) fn packages(name: &str) -> Result<PathBuf> {
-    Ok(stand_in()?.join(RPMS).join(name))
+    let recipe = if name.starts_with("el10-") { &ENTERPRISE_LINUX_10 } else { &ENTERPRISE_LINUX };
+    Ok(stand_in(recipe)?.join(RPMS).join(name))
 }
 
-/// The stand-in for Enterprise Linux: a root, and packages for it.
-fn stand_in() -> Result<PathBuf> {
-    let debian = || made(Suite::El9.debian(), RECIPE, |dir| debootstrap(Suite::El9.debian(), dir));
-    made("el9", STAND_IN_RECIPE, |dir| make_stand_in(&debian()?, dir))
+/// A stand-in: a root, and packages for it.
+fn stand_in(recipe: &Recipe) -> Result<PathBuf> {
+    let debian = recipe.suite.debian();
+    let debian = || made(debian, RECIPE, |dir| debootstrap(debian, dir));
+    made(recipe.suite.name(), STAND_IN_RECIPE, |dir| make_stand_in(recipe, &debian()?, dir))
 }
 
-/// A copy of a Debian 12 root with dnf and rpm in it that calls itself Rocky Linux 9.
-fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
+/// A copy of a Debian root with dnf and rpm in it that calls itself another distribution.
+fn make_stand_in(recipe: &Recipe, debian: &Path, whole: &Path) -> Result<()> {
     mirror::ensure()?;
-    eprintln!("making the el9 base: two minutes, once");
+    eprintln!("making the {} base: two minutes, once", recipe.suite);
     let dir = &whole.join(ROOT);
     tool::tool("cp", ["-a".as_ref(), debian.as_os_str(), dir.as_os_str()])?;
     let inside = |words: &[&str]| {
@@ -186,8 +287,24 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
         tool::output(command.arg(dir).args(words).env("DEBIAN_FRONTEND", "noninteractive"))
     };
     inside(&["apt-get", "update", "-q"])?;
-    inside(&[&["apt-get", "install", "-y", "-q", "--no-install-recommends"][..], &STAND_IN].concat())?;
-    inside(&[&["sh", "-c", r#"cd /tmp && apt-get download -q "$@""#, "sh"][..], &REPACKED].concat())?;
+    let install = ["apt-get", "install", "-y", "-q", "--no-install-recommends"];
+    inside(&[&install[..], recipe.installed].concat())?;
+    if !recipe.repacked.is_empty() {
+        inside(&[&["sh", "-c", r#"cd /tmp && apt-get download -q "$@""#, "sh"][..], recipe.repacked].concat())?;
+    }
+    if recipe.newer {
+        let newer = sources(NEWER).replace(&format!(" {NEWER}-updates"), "");
+        let newer = newer.split_once("\n\n").map_or(newer.as_str(), |(first, _)| first);
+        fs::write(dir.join("etc/apt/sources.list.d/newer.sources"), format!("{newer}\n"))?;
+        inside(&["apt-get", "update", "-q"])?;
+    }
+    inside(&[&install[..], recipe.added].concat())?;
+    if recipe.newer {
+        fs::remove_file(dir.join("etc/apt/sources.list.d/newer.sources"))?;
+        // Of its plugins this one is off where there is nothing for it to do.
+        fs::write(dir.join("etc/dnf/libdnf5-plugins/local.conf"), "[main]\nname = local\nenabled = false\n")?;
+        symlink("dnf5", dir.join("usr/bin/dnf"))?;
+    }
     let programs = tempfile::tempdir_in(whole)?;
     for entry in fs::read_dir(dir.join("tmp"))? {
         let path = entry?.path();
@@ -196,14 +313,18 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
             fs::remove_file(path)?;
         }
     }
-    mongodb::unpacked(Suite::El9, programs.path())?;
-    for (name, spec) in SPECS {
+    if recipe.specs.iter().any(|spec| spec.0 == "mongodb-org") {
+        mongodb::unpacked(recipe.suite, programs.path())?;
+    }
+    for (name, spec, macros) in recipe.specs {
         let folder = whole.join(RPMS).join(name);
         fs::create_dir_all(&folder)?;
-        rpm::build(spec, programs.path(), &folder)?;
+        rpm::build(spec, macros, programs.path(), &folder)?;
     }
     for folder in [
         "etc/rpm",
+        "etc/sysconfig",
+        "usr/lib/sysimage",
         "etc/yum.repos.d",
         "etc/pki/rpm-gpg",
         "etc/pki/ca-trust/source/anchors",
@@ -214,7 +335,7 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
         fs::create_dir_all(dir.join(folder))?;
     }
     for (path, content) in [
-        ("usr/lib/os-release", include_str!("../data/el9/os-release")),
+        ("usr/lib/os-release", recipe.os_release),
         ("etc/dnf/dnf.conf", include_str!("../data/el9/dnf.conf")),
         // Debian's rpm keeps its database in the user's home.
         ("etc/rpm/macros", "%_dbpath /var/lib/rpm\n"),
@@ -224,13 +345,27 @@ fn make_stand_in(debian: &Path, whole: &Path) -> Result<()> {
         fs::write(dir.join(path), content)?;
     }
     inside(&["sh", "-c", "chmod 755 /usr/bin/update-ca-trust && update-ca-trust"])?;
-    for package in rpm::build(include_str!("../data/el9/base.spec"), programs.path(), &dir.join("tmp"))? {
+    for package in rpm::build(include_str!("../data/el9/base.spec"), recipe.base, programs.path(), &dir.join("tmp"))? {
         let name = package.file_name().context("a package has no name")?.to_string_lossy().into_owned();
-        // Debian's rpm wants to be asked twice.
-        inside(&["rpm", "-i", "--force-debian", &format!("/tmp/{name}")])?;
+        inside(&["rpm", "-i", recipe.rpm, &format!("/tmp/{name}")])?;
         fs::remove_file(package)?;
     }
-    settle(Suite::El9.debian(), dir)
+    settle(recipe.suite.debian(), dir)
+}
+
+/// What the stand-ins above that for Enterprise Linux 9 say that they are: the very files that are recognised.
+fn os_release(suite: Suite) -> &'static str {
+    match suite {
+        Suite::El8 => include_str!("../../distro/data/os-release/rocky-8"),
+        _ => include_str!("../../distro/data/os-release/amzn-2023"),
+    }
+}
+
+/// A layer that makes a root call itself by another name.
+fn call_itself(os_release: &str, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir.join("usr/lib"))?;
+    fs::write(dir.join("usr/lib/os-release"), os_release)?;
+    Ok(())
 }
 
 /// A layer that makes a Debian 12 root call itself a release of Ubuntu.
@@ -243,9 +378,8 @@ fn dress_as_ubuntu(suite: Suite, dir: &Path) -> Result<()> {
             .replace("jammy", "focal"),
         _ => text.to_owned(),
     };
-    fs::create_dir_all(dir.join("usr/lib"))?;
+    call_itself(&of_suite(include_str!("../data/ubuntu-os-release")), dir)?;
     fs::create_dir_all(dir.join("etc"))?;
-    fs::write(dir.join("usr/lib/os-release"), of_suite(include_str!("../data/ubuntu-os-release")))?;
     fs::write(dir.join("etc/lsb-release"), of_suite(include_str!("../data/ubuntu-lsb-release")))?;
     Ok(())
 }

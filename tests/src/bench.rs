@@ -16,9 +16,11 @@ use std::{
 /// How long one contestant may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const ANSIBLE: &str = "2.19";
-/// What everybody is given beforehand: what cloud images have, and Ansible.
+/// What everybody is given beforehand: what images of servers have (perl, locales and man-db are much of what a bare root would fetch), and
+/// Ansible.
 const IMAGE: &str = "rm -f /etc/apt/apt.conf.d/docker-clean; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
-                     python3 python3-apt curl openssl sudo && apt-get clean && rm -rf /var/lib/apt/lists/*";
+                     python3 python3-apt perl man-db locales openssh-server cron rsyslog curl openssl gnupg sudo initramfs-tools netbase lsb-release \
+                     && apt-get clean && rm -rf /var/lib/apt/lists/*";
 /// Passwords, as the script and the playbook expect them.
 const PASSWORDS: [(&str, &str); 4] = [
     ("REDIS_PASSWORD", "benchredis"),
@@ -99,7 +101,7 @@ fn report(name: &str, taken: &[Vec<Took>]) {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -122,27 +124,11 @@ fn image() -> Result<Snapshot> {
 
 /// Ansible from PyPI for the host's Python, fetched once.
 fn ansible() -> Result<PathBuf> {
-    let folder = place::dir("cache")?.join(format!("ansible-core-{ANSIBLE}"));
-    if !folder.exists() {
-        let fresh = folder.with_extension("fresh");
-        let target = fresh.display().to_string();
-        let version = format!("ansible-core~={ANSIBLE}.0");
-        let pip = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--only-binary=:all:",
-            "--python-version",
-            "3.11",
-            "--target",
-            &target,
-            &version,
-        ];
-        tool::tool("python3", pip)?;
-        fs::rename(&fresh, &folder)?;
-    }
-    Ok(folder)
+    place::cached(&format!("ansible-core-{ANSIBLE}"), |fresh| {
+        let (target, version) = (fresh.display().to_string(), format!("ansible-core~={ANSIBLE}.0"));
+        let pip = ["-m", "pip", "install", "--quiet", "--only-binary=:all:", "--python-version", "3.11"];
+        tool::tool("python3", pip.into_iter().chain(["--target", &target, &version])).map(drop)
+    })
 }
 
 fn run(snapshot: &Snapshot, contestant: Contestant, line: bool) -> Result<Took> {

@@ -17,12 +17,12 @@ pub struct KillPoint {
 }
 
 /// Calls that make something durable.
-pub const SYNCS: [&str; 3] = ["fdatasync", "fsync", "syncfs"];
+pub const SYNCS: [&str; 2] = ["fdatasync", "fsync"];
 /// Calls that change what a name stands for, which nobody sees half done.
 pub const MOVES: [&str; 9] =
     ["mkdir", "rename", "renameat", "renameat2", "rmdir", "symlink", "symlinkat", "unlink", "unlinkat"];
 /// What makes something durable, too, and is no kill point, since surefoot does without.
-const OTHER_SYNCS: &str = "sync,sync_file_range,msync";
+const OTHER_SYNCS: &str = "sync,syncfs,sync_file_range,msync";
 
 impl std::fmt::Display for KillPoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -18,6 +18,7 @@
 pub mod archive;
 pub mod base;
 pub mod bench;
+pub mod bench_product;
 pub mod boot;
 pub mod cgroup;
 pub mod cleanup;
@@ -31,6 +32,7 @@ pub mod lock;
 pub mod mirror;
 pub mod mongodb;
 pub mod network;
+pub mod nginx_org;
 pub mod pebble;
 pub mod place;
 pub mod product;

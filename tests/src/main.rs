@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
-use lab::{Digest, Host, Suite, base, bench, cleanup, demo, mirror, registry, setup};
+use lab::{Digest, Host, Suite, base, bench, bench_product, cleanup, demo, mirror, registry, setup};
 use std::process::ExitCode;
 
 /// Disposable real hosts.
@@ -70,6 +70,9 @@ enum Command {
         /// How often each.
         #[arg(long, default_value = "3")]
         rounds: usize,
+        /// StackStorm's stand-ins instead, by surefoot and by what no installer avoids.
+        #[arg(long)]
+        stackstorm: bool,
     },
 }
 
@@ -103,7 +106,8 @@ fn main() -> Result<ExitCode> {
         Command::Digest { name } => print!("{}", Digest::of(&Host::open(&name)?)?),
         Command::Clean { all } => cleanup::clean(all)?,
         Command::Demo => return demo::demo(),
-        Command::Bench { rounds } => bench::bench(rounds)?,
+        Command::Bench { rounds, stackstorm: true } => bench_product::bench(rounds)?,
+        Command::Bench { rounds, .. } => bench::bench(rounds)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! A stand-in for MongoDB, whose server no reachable repository has: PyPI's SecantusDB, which speaks its protocol, behind the names of the
 //! vendor's package, program, unit and configuration file. What it shows is said of the stand-in, never of MongoDB.
 
-use crate::{lock::Lock, place, repo::Package, repo::Repo, suite::Suite, tool, web::Web};
+use crate::{place, repo::Package, repo::Repo, suite::Suite, tool, web::Web};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -118,23 +118,18 @@ pub fn repository(suite: Suite) -> Result<Repo> {
 /// A folder with SecantusDB for the Python that the suite has, fetched once.
 pub(crate) fn parts(suite: Suite) -> Result<PathBuf> {
     let python = if suite == Suite::Trixie { "3.13" } else { "3.11" };
-    let folder = place::dir("cache")?.join(format!("secantusdb-{python}"));
-    let _lock = Lock::take("secantusdb")?;
-    if folder.exists() {
-        return Ok(folder);
-    }
-    let fresh = folder.with_extension("fresh");
-    let target = fresh.display().to_string();
-    let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:"];
-    let what =
-        ["--python-version", python, "--target", &target, "secantusdb", "pymongo", "dnspython", "python-dateutil"];
-    tool::tool("python3", pip.into_iter().chain(what))
-        .context("SecantusDB, the stand-in for MongoDB, cannot be had")?;
-    for part in ["bin", "secantus/admin", "secantus/opsboard", "secantus/sql"] {
-        let _ = fs::remove_dir_all(fresh.join(part));
-    }
-    fs::rename(&fresh, &folder)?;
-    Ok(folder)
+    place::cached(&format!("secantusdb-{python}"), |fresh| {
+        let target = fresh.display().to_string();
+        let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:"];
+        let what =
+            ["--python-version", python, "--target", &target, "secantusdb", "pymongo", "dnspython", "python-dateutil"];
+        tool::tool("python3", pip.into_iter().chain(what))
+            .context("SecantusDB, the stand-in for MongoDB, cannot be had")?;
+        for part in ["bin", "secantus/admin", "secantus/opsboard", "secantus/sql"] {
+            let _ = fs::remove_dir_all(fresh.join(part));
+        }
+        Ok(())
+    })
 }
 
 /// The vendor's repository and its key, served as the vendor does, by the lab's address.

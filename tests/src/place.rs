@@ -1,5 +1,6 @@
 //! Where the lab keeps its files.
 
+use crate::lock::Lock;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,21 @@ pub fn dir(name: &str) -> Result<PathBuf> {
     let path = root().join(name);
     std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(path)
+}
+
+/// A file or folder `name` that is fetched once: `fetch` puts it at the path that it is given.
+///
+/// # Errors
+/// Those of `fetch`; nothing half fetched is left under the name.
+pub fn cached(name: &str, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let ready = dir("cache")?.join(name);
+    let _lock = Lock::take(name)?;
+    if !ready.exists() {
+        let fresh = ready.with_file_name(format!("{name}.fresh"));
+        fetch(&fresh)?;
+        std::fs::rename(&fresh, &ready).with_context(|| format!("cannot make {}", ready.display()))?;
+    }
+    Ok(ready)
 }
 
 /// The surefoot program to drive: `SUREFOOT_BIN`, or the release build of this workspace.

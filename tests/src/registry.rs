@@ -89,8 +89,10 @@ impl Record {
 pub fn claim(mut record: Record) -> Result<(Record, Lock)> {
     let _all = Lock::take("hosts")?;
     remove_abandoned()?;
-    let taken: Vec<u8> = all()?.iter().map(|other| other.slot).collect();
-    let Some(slot) = SLOTS.into_iter().find(|slot| !taken.contains(slot)) else { bail!("no free slot for a host") };
+    let taken = taken()?;
+    let Some(slot) = SLOTS.into_iter().find(|slot| !taken.contains(&u64::from(*slot))) else {
+        bail!("no free slot for a host")
+    };
     record.slot = slot;
     if record.name.is_empty() {
         record.name = format!("lab{slot}");
@@ -113,6 +115,13 @@ pub fn all() -> Result<Vec<Record>> {
     let mut names: Vec<_> = fs::read_dir(place::dir("hosts")?)?.flatten().map(|entry| entry.file_name()).collect();
     names.sort();
     Ok(names.iter().filter_map(|name| Record::load(&name.to_string_lossy()).ok()).collect())
+}
+
+/// Slots of all hosts, also of those that a lab of another version describes in its own way.
+fn taken() -> Result<Vec<u64>> {
+    let records = fs::read_dir(place::dir("hosts")?)?.flatten().map(|entry| entry.path().join("host.json"));
+    let records = records.filter_map(|path| serde_json::from_slice::<serde_json::Value>(&fs::read(path).ok()?).ok());
+    Ok(records.filter_map(|record| record["slot"].as_u64()).collect())
 }
 
 /// Removes hosts whose owner is gone without having kept them.

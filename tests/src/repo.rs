@@ -85,12 +85,8 @@ impl Package {
     /// # Errors
     /// When dpkg-deb refuses.
     pub fn build(&self, folder: &Path) -> Result<PathBuf> {
-        let tree = tempfile::tempdir()?;
-        fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o755))?;
+        let tree = self.unpacked()?;
         let inside = |path: &str| tree.path().join(path.trim_start_matches('/'));
-        for (path, content, mode) in &self.files {
-            put(&inside(path), content, *mode)?;
-        }
         put(&inside("DEBIAN/control"), self.control().as_bytes(), 0o644)?;
         let conffiles: String = self.conffiles.iter().map(|path| format!("{path}\n")).collect();
         put(&inside("DEBIAN/conffiles"), conffiles.as_bytes(), 0o644)?;
@@ -104,6 +100,21 @@ impl Package {
         let args = ["--root-owner-group".as_ref(), "-Znone".as_ref(), "--build".as_ref(), tree.path().as_os_str()];
         tool::tool("dpkg-deb", args.into_iter().chain([file.as_os_str()]))?;
         Ok(file)
+    }
+
+    /// Its files, as they are to be on a host.
+    pub(crate) fn unpacked(&self) -> Result<tempfile::TempDir> {
+        let tree = tempfile::tempdir()?;
+        fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o755))?;
+        for (path, content, mode) in &self.files {
+            put(&tree.path().join(path.trim_start_matches('/')), content, *mode)?;
+        }
+        Ok(tree)
+    }
+
+    /// Its name, and its version.
+    pub(crate) fn identity(&self) -> (&str, &str) {
+        (&self.name, &self.version)
     }
 
     fn control(&self) -> String {

@@ -1,11 +1,11 @@
 //! Fixture repositories of RPM packages: built from spec files, signed, indexed.
 
 use crate::{
-    base,
+    Digest, Host, base,
     repo::{Key, Signature},
     tool,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -13,11 +13,11 @@ use std::{
     process::Command,
 };
 
-/// Builds the packages of a spec file into `folder`, of what is in `tree`.
+/// Builds the packages of a spec file into `folder`, of what is in `tree`, with these macros: `name value`.
 ///
 /// # Errors
 /// When rpmbuild refuses.
-pub(crate) fn build(spec: &str, tree: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn build(spec: &str, macros: &[&str], tree: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let top = tempfile::tempdir()?;
     let file = top.path().join("package.spec");
     fs::write(&file, spec)?;
@@ -25,9 +25,9 @@ pub(crate) fn build(spec: &str, tree: &Path, folder: &Path) -> Result<Vec<PathBu
     command.args(["-bb", "--quiet", "--define", &format!("_topdir {}", top.path().display())]);
     command.args(["--define", &format!("tree {}", tree.display())]);
     // Programs stay as Debian built them.
-    for definition in
-        ["__os_install_post %{nil}", "debug_package %{nil}", "_build_id_links none", "_binary_payload w1.zstdio"]
-    {
+    let as_they_are =
+        ["__os_install_post %{nil}", "debug_package %{nil}", "_build_id_links none", "_binary_payload w1.zstdio"];
+    for definition in as_they_are.iter().chain(macros) {
         command.args(["--define", definition]);
     }
     tool::output(command.arg(&file))?;
@@ -51,11 +51,20 @@ pub struct RpmRepo {
 }
 
 impl RpmRepo {
-    /// The packages of these spec files of `data/el9`; they and their index are signed in these ways.
+    /// The packages that the base of the stand-in has under these names; they and their index are signed in these ways.
     ///
     /// # Errors
     /// When a tool refuses.
     pub fn new(specs: &[&str], packages: Signature, index: Signature) -> Result<Self> {
+        let folders = specs.iter().map(|name| base::packages(name)).collect::<Result<Vec<_>>>()?;
+        Self::of(&folders, packages, index)
+    }
+
+    /// The packages in these folders; they and their index are signed in these ways.
+    ///
+    /// # Errors
+    /// When a tool refuses.
+    pub(crate) fn of(folders: &[PathBuf], packages: Signature, index: Signature) -> Result<Self> {
         let repo = Self { folder: tempfile::tempdir()?, key: Key::make()? };
         let root = repo.folder.path();
         fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
@@ -65,9 +74,8 @@ impl RpmRepo {
             Signature::Right => Some(&repo.key),
             Signature::Wrong => Some(&other),
         };
-        for name in specs {
-            let folder = base::packages(name)?;
-            for entry in fs::read_dir(&folder).with_context(|| format!("no packages in {}", folder.display()))? {
+        for folder in folders {
+            for entry in fs::read_dir(folder).with_context(|| format!("no packages in {}", folder.display()))? {
                 let from = entry?.path();
                 let package = root.join(from.file_name().unwrap_or_default());
                 fs::copy(&from, &package).with_context(|| format!("cannot copy {}", from.display()))?;
@@ -77,6 +85,17 @@ impl RpmRepo {
         tool::tool("createrepo_c", ["--quiet".as_ref(), root.as_os_str()])?;
         signer(index).map_or(Ok(()), |key| key.sign_apart(&root.join("repodata/repomd.xml")))?;
         Ok(repo)
+    }
+
+    /// Adds module metadata to the index, and signs it anew.
+    ///
+    /// # Errors
+    /// When a tool refuses.
+    pub fn modules(&self, text: &str) -> Result<()> {
+        let (file, data) = (self.folder().join("modules.yaml"), self.folder().join("repodata"));
+        fs::write(&file, text)?;
+        tool::tool("modifyrepo_c", ["--mdtype=modules".as_ref(), file.as_os_str(), data.as_os_str()])?;
+        self.key.sign_apart(&data.join("repomd.xml"))
     }
 
     /// The folder to serve.
@@ -96,4 +115,51 @@ impl RpmRepo {
     pub fn fingerprint(&self) -> &str {
         self.key.fingerprint()
     }
+}
+
+/// What rpm leaves, as on every host that had the packages, with what is below: accounts, logs, and folders that a server wrote into.
+const LEFT: [&str; 27] = [
+    "file /var/cache/dnf/.gpgkeyschecked.yum",
+    "file /var/log/dnf.librepo.log",
+    "file /var/log/dnf.log",
+    "file /var/log/dnf5.log",
+    "file /var/log/dnf.rpm.log",
+    "file /var/log/hawkey.log",
+    "file /var/lib/nginx",
+    "file /var/log/mongodb",
+    "file /var/log/nginx",
+    "file /var/log/rabbitmq",
+    "file /var/log/redis",
+    "file /var/log/redis6",
+    "file /var/log/valkey",
+    "group mongod",
+    "group nginx",
+    "group postgres",
+    "group rabbitmq",
+    "group redis",
+    "group redis6",
+    "group valkey",
+    "user mongod",
+    "user nginx",
+    "user postgres",
+    "user rabbitmq",
+    "user redis",
+    "user redis6",
+    "user valkey",
+];
+
+/// Nothing but what rpm leaves, and `more`, is there that was not there before.
+///
+/// # Errors
+/// When there is, with what it is.
+pub fn nothing_is_left(before: &Digest, host: &Host, more: &[&str]) -> Result<()> {
+    let is_left = |line: &String| {
+        let fact = line.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" ");
+        let mut left = LEFT.iter().chain(more);
+        left.any(|left| fact.strip_prefix(left).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    };
+    let after = Digest::diff(before, &Digest::of(host)?);
+    let more: Vec<String> = after.into_iter().filter(|line| !is_left(line)).collect();
+    ensure!(more.is_empty(), "it leaves {more:#?}");
+    Ok(())
 }

@@ -1,10 +1,16 @@
 //! Stand-ins for StackStorm's packages, which no reachable repository has: their files, paths, accounts, units and commands, and one
 //! program behind all of them that logs in where st2.conf says. What they show is said of the stand-ins, never of StackStorm.
 
-use crate::{host::Host, lock::Lock, place, snapshot, snapshot::Snapshot, tool::tool};
-use crate::{mongodb, repo::Package, repo::Repo, run::Output, suite::Suite, web::Web};
+mod enterprise_linux;
+mod killed;
+
+use crate::{host::Host, place, snapshot, snapshot::Snapshot, tool::tool};
+use crate::{mongodb, nginx_org, repo::Package, repo::Repo, run::Output, suite::Suite, web::Web};
 use anyhow::{Context, Result};
-use std::fs;
+use std::{fs, path::PathBuf};
+
+pub use enterprise_linux::RpmVendors;
+pub use killed::{SECRETS, first_install_survives, killed_and_resumed};
 
 /// What the stand-ins say they are.
 pub const VERSION: &str = "3.9.0-1";
@@ -138,7 +144,13 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
             0o644,
         );
     }
-    let programs = ["st2actionrunner", "st2-register-content", "st2-apply-rbac-definitions", "gunicorn"];
+    let programs = [
+        "st2actionrunner",
+        "st2-register-content",
+        "st2-apply-rbac-definitions",
+        "st2-drop-st2exporter-marker-collections",
+        "gunicorn",
+    ];
     for name in SERVICES.into_iter().chain(programs) {
         let program = format!("#!/bin/sh\nexec {bin}/stand-in {name} \"$@\"\n");
         st2 = st2.file(&format!("{bin}/{name}"), &program, 0o755);
@@ -154,6 +166,7 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
     for part in ["bson", "pymongo", "gridfs", "dns"] {
         st2 = st2.tree(&format!("/opt/stackstorm/st2/lib/{part}"), &parts.join(part))?;
     }
+    st2 = st2.tree("/opt/stackstorm/st2/lib/kazoo", &kazoo()?.join("kazoo"))?;
     let web = Package::new("st2web", version)
         .file("/opt/stackstorm/static/webui/index.html", "<!doctype html><title>StackStorm</title>\n", 0o644)
         .file(
@@ -177,6 +190,14 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
         .script("postrm", "#!/bin/sh\nif [ \"$1\" = purge ]; then deb-systemd-helper purge st2chatops.service >/dev/null || true; fi\n\
              if [ -d /run/systemd/system ]; then systemctl --system daemon-reload; fi\n");
     Ok(vec![st2, web, chatops])
+}
+
+/// A folder with the client of ZooKeeper that is in StackStorm's package, fetched once.
+fn kazoo() -> Result<PathBuf> {
+    place::cached("kazoo", |fresh| {
+        let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target"];
+        tool("python3", pip.into_iter().chain([fresh.display().to_string().as_str(), "kazoo==2.10.0"])).map(drop)
+    })
 }
 
 /// A server that answers for the vendors, with their repositories laid out as theirs.
@@ -264,29 +285,33 @@ impl Vendors {
     }
 
     /// A host that a stand-in for the official script has installed StackStorm on, or begun to: until the step of that name. The one who
-    /// takes over gives no password.
+    /// takes over gives no password. With the repository of nginx.org, which is to be kept.
     ///
     /// # Errors
     /// When it fails.
-    pub fn official(&self, until: &str) -> Result<Host> {
+    pub fn official(&self, until: &str) -> Result<(Host, Repo)> {
         let host = fresh(Suite::Ubuntu)?.host().boot()?;
         host.install_binary()?;
+        let nginx = Repo::laid_out(Suite::Ubuntu.codename(), "nginx", &[nginx_org::package(&host)?])?;
+        fs::write(nginx.folder().join("nginx_signing.key"), nginx.key())?;
+        self.web.serve("/packages/ubuntu", nginx.folder());
+        self.web.serve("/keys", nginx.folder());
         host.write("/root/official", data("official")?, 0o700)?;
         host.run(["/root/official", &self.web.url(), until]).output()?.ok()?;
         let answers = self.answers();
         let answers: Vec<&str> = answers.lines().filter(|line| !line.starts_with("password")).collect();
         host.write("/root/answers.toml", answers.join("\n"), 0o600)?;
-        Ok(host)
+        Ok((host, nginx))
     }
 
-    /// Installs the built-in blueprint on a host, with these arguments besides.
+    /// Installs the built-in blueprint on a host, with these arguments besides, as the user `jo` would by sudo.
     ///
     /// # Errors
     /// When it cannot be run.
     pub fn install(&self, host: &Host, more: &[&str]) -> Result<Output> {
         host.write("/root/answers.toml", self.answers(), 0o600)?;
         let args = ["surefoot", "install", "stackstorm", "--yes", "--answers", "/root/answers.toml"];
-        host.exec(args.into_iter().chain(more.iter().copied()))
+        host.run(args.into_iter().chain(more.iter().copied())).env("SUDO_USER", "jo").output()
     }
 }
 
@@ -338,10 +363,11 @@ pub fn session(password: &str) -> String {
 /// # Errors
 /// When it cannot be made.
 pub fn fresh(suite: Suite) -> Result<Snapshot> {
-    Snapshot::cached(&format!("{suite}-server"), "1", || {
+    Snapshot::cached(&format!("{suite}-server"), "2", || {
         let host = Host::boot(suite)?;
         host.sh(
-            "apt-get update -q && apt-get install -qy --no-install-recommends sudo openssh-server && apt-get clean",
+            "apt-get update -q && apt-get install -qy --no-install-recommends sudo openssh-server && apt-get clean && \
+             useradd --create-home --shell /bin/bash jo",
         )?;
         Ok(host)
     })
@@ -412,23 +438,17 @@ pub fn directory(host: &Host) -> Result<()> {
 /// # Errors
 /// When PyPI does not give it.
 pub fn client(host: &Host) -> Result<()> {
-    let archive = place::dir("cache")?.join("st2client.tar");
-    {
-        let _lock = Lock::take("st2client")?;
-        if !archive.exists() {
-            let folder = tempfile::tempdir()?;
-            let [wheels, target] = ["wheels", "target"].map(|name| folder.path().join(name).display().to_string());
-            // The only part that has no wheel of its own.
-            tool("python3", ["-m", "pip", "wheel", "--quiet", "--no-deps", "-w", &wheels, "jsonpath-rw==1.4.0"])?;
-            let pip =
-                ["-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:", "--python-version", "3.11"];
-            let what = ["--find-links", &wheels, "--target", &target, "st2client==3.9.0"];
-            tool("python3", pip.into_iter().chain(what)).context("st2client cannot be had")?;
-            let fresh = archive.with_extension("fresh").display().to_string();
-            tool("tar", ["-C", &target, "-cf", &fresh, "."])?;
-            fs::rename(&fresh, &archive)?;
-        }
-    }
+    let archive = place::cached("st2client.tar", |fresh| {
+        let folder = tempfile::tempdir()?;
+        let [wheels, target] = ["wheels", "target"].map(|name| folder.path().join(name).display().to_string());
+        // The only part that has no wheel of its own.
+        tool("python3", ["-m", "pip", "wheel", "--quiet", "--no-deps", "-w", &wheels, "jsonpath-rw==1.4.0"])?;
+        let pip =
+            ["-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:", "--python-version", "3.11"];
+        let what = ["--find-links", &wheels, "--target", &target, "st2client==3.9.0"];
+        tool("python3", pip.into_iter().chain(what)).context("st2client cannot be had")?;
+        tool("tar", ["-C", &target, "-cf", &fresh.display().to_string(), "."]).map(drop)
+    })?;
     host.write("/root/st2client.tar", fs::read(&archive)?, 0o600)?;
     host.write(
         "/usr/local/bin/st2",

@@ -18,11 +18,30 @@ pub enum Suite {
     Focal,
     /// A stand-in: Debian 12 with dnf and rpm, whose os-release says Rocky Linux 9. What rpm installs is Debian's, laid out as there.
     El9,
+    /// The same, saying Rocky Linux 8.
+    El8,
+    /// A stand-in: Debian 13 with dnf and rpm, whose os-release says AlmaLinux 10.
+    El10,
+    /// The same, saying Amazon Linux 2023.
+    Amazon,
+    /// A stand-in: Debian 13 with dnf 5 and rpm 6 of the Debian after it, whose os-release says Fedora 43.
+    Fedora,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Bullseye, Self::Bookworm, Self::Trixie, Self::Ubuntu, Self::Focal, Self::El9];
+    pub const ALL: [Self; 10] = [
+        Self::Bullseye,
+        Self::Bookworm,
+        Self::Trixie,
+        Self::Ubuntu,
+        Self::Focal,
+        Self::El9,
+        Self::El8,
+        Self::El10,
+        Self::Amazon,
+        Self::Fedora,
+    ];
 
     /// The name used on the command line and in file names.
     #[must_use]
@@ -34,6 +53,10 @@ impl Suite {
             Self::Ubuntu => "ubuntu",
             Self::Focal => "focal",
             Self::El9 => "el9",
+            Self::El8 => "el8",
+            Self::El10 => "el10",
+            Self::Amazon => "amazon",
+            Self::Fedora => "fedora",
         }
     }
 
@@ -42,16 +65,24 @@ impl Suite {
     pub fn codename(self) -> &'static str {
         match self {
             Self::Ubuntu => "jammy",
-            Self::El9 => "",
+            other if other.has_rpm() => "",
             other => other.name(),
         }
+    }
+
+    /// Are its packages RPM?
+    #[must_use]
+    pub fn has_rpm(self) -> bool {
+        matches!(self, Self::El8 | Self::El9 | Self::El10 | Self::Amazon | Self::Fedora)
     }
 
     /// The Debian suite whose packages it is made of.
     #[must_use]
     pub fn debian(self) -> &'static str {
         match self {
-            Self::Ubuntu | Self::Focal | Self::El9 => Self::Bookworm.name(),
+            Self::Ubuntu | Self::Focal => Self::Bookworm.name(),
+            Self::El10 | Self::Fedora => Self::Trixie.name(),
+            other if other.has_rpm() => Self::Bookworm.name(),
             other => other.name(),
         }
     }

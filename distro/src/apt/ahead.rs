@@ -24,8 +24,10 @@ const CACHE: &str = "/var/cache/apt/archives";
 const NEAR: Duration = Duration::from_millis(40);
 /// How often a server is asked that seems far away: a busy host is slow to see an answer.
 const TRIES: usize = 4;
+/// Whoever takes so long is not asked again: no host is so busy.
+const FAR: Duration = Duration::from_millis(400);
 /// How long an answer is waited for.
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// [`crate::packages::Manager::fetches_ahead`].
 ///
@@ -72,15 +74,47 @@ fn is_far(host: &Host) -> Result<bool> {
         }
     }
     let roots = outside::roots(&host.runner.network());
-    let takes_long = |url: &str| {
+    let takes = |url: &str| {
         let began = Instant::now();
-        outside::get(&host.runner, &roots, url, LIMIT).is_ok() && began.elapsed() > NEAR
+        outside::get(&host.runner, &roots, url, LIMIT).is_ok().then(|| began.elapsed())
     };
-    Ok(urls.iter().any(|url| (0..TRIES).all(|_| takes_long(url))))
+    Ok(urls.iter().any(|url| is_far_by((0..TRIES).map(|_| takes(url)))))
+}
+
+/// Is a server far away whose answers took this long? None is one that did not answer.
+fn is_far_by(answers: impl Iterator<Item = Option<Duration>>) -> bool {
+    for answer in answers {
+        match answer {
+            Some(took) if took > FAR => return true,
+            Some(took) if took > NEAR => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Is there a hook that empties apt's cache after each dpkg, as images of containers have it? Then nothing can be fetched ahead.
 fn is_cache_emptied(host: &Host) -> Result<bool> {
     let output = Command::new("apt-config").args(["dump", "DPkg::Post-Invoke"]).data().output(&host.runner)?;
     Ok(output.stdout.contains("/archives"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_server_is() {
+        for (answers, far, asked) in [
+            (&[Some(50), Some(60), Some(50), Some(70)][..], true, 4),
+            (&[Some(50), Some(8), Some(50), Some(70)], false, 2),
+            (&[Some(900), Some(900), Some(900), Some(900)], true, 1),
+            (&[None, Some(50), Some(50), Some(50)], false, 1),
+        ] {
+            let mut count = 0;
+            let told = answers.iter().map(|answer| answer.map(Duration::from_millis));
+            assert_eq!(is_far_by(told.inspect(|_| count += 1)), far, "{answers:?}");
+            assert_eq!(count, asked, "{answers:?}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub use said::problems;
 pub use solver::{simulate, simulate_removal};
 pub use source::{LISTS, Source, definition_path, keyring_path};
 pub use sources::{Entry, entries};
-pub use transaction::{configure, install, is_stale_index, mend, remove, trigger};
+pub use transaction::{configure, download, install, is_stale_index, mend, remove, trigger};
 
 /// How often a lock may be taken from under our nose between our look and apt's.
 const LOST_RACES: usize = 5;

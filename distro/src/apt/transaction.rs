@@ -12,6 +12,7 @@ use crate::{Class, Command, Host, dpkg, locks};
 
 /// Configuration files of the admin stay as they are; those nobody changed follow the package.
 const CONFFILES: [&str; 2] = ["--force-confdef", "--force-confold"];
+const INSTALL: [&str; 3] = ["install", "--no-install-recommends", "--no-remove"];
 
 /// [`crate::packages::Manager::install`].
 ///
@@ -29,19 +30,31 @@ pub fn install(
 ) -> Result<()> {
     dpkg::finish(host, &[], deny, survivor)?;
     let guard = Guard::set(host, deny)?;
-    let arguments = ["install", "--no-install-recommends", "--no-remove"];
     // What can pass is a download, before which nothing was changed.
-    let done = retried(host, "fetching packages", || {
-        let output = transaction(host, Some(&guard), &arguments, names, survivor, begun)?;
+    let done = attempt(host, "installing", || transaction(host, Some(&guard), &INSTALL, names, survivor, begun), names);
+    guard.lift()?;
+    done
+}
+
+/// [`crate::packages::Manager::download`].
+///
+/// # Errors
+/// As there.
+pub fn download(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
+    let arguments = [INSTALL.as_slice(), &["--download-only"]].concat();
+    attempt(host, "fetching", || transaction(host, None, &arguments, names, survivor, &|| ()), names)
+}
+
+/// Runs `transaction`, again where a download failed that may succeed the next time.
+fn attempt(host: &Host, doing: &str, transaction: impl Fn() -> Result<Output>, names: &[String]) -> Result<()> {
+    retried(host, "fetching packages", || {
+        let output = transaction()?;
         if output.ok() {
             return Ok(());
         }
-        let fault =
-            said::fault(&output, &format!("installing {} failed", culprit(&output).unwrap_or(names.join(", "))));
+        let fault = said::fault(&output, &format!("{doing} {} failed", culprit(&output).unwrap_or(names.join(", "))));
         Err(said::blame(fault, &host.runner.network().proxy_hosts()).into())
-    });
-    guard.lift()?;
-    done
+    })
 }
 
 /// [`crate::packages::Manager::remove`].

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::repos;
-use crate::packages::definition::{Definition, Part, Rival};
+use crate::packages::definition::{Definition, Part, Pin, Rival};
 
 /// Where repositories are defined.
 pub(super) const FOLDER: &str = "/etc/yum.repos.d";
@@ -25,15 +25,24 @@ pub fn keyring_path(name: &str) -> PathBuf {
 pub fn parts(of: &Definition) -> Vec<Part> {
     let name = &of.name;
     let login = of.login.as_ref().map(|login| format!("username={}\npassword={}\n", login.user, login.password));
+    // What is asked for by name is meant, whichever stream of a module the distribution has switched on.
+    let only: Vec<String> = of.pins.iter().flat_map(included).collect();
+    let only = if only.is_empty() { String::new() } else { format!("includepkgs={}\n", only.join(",")) };
     // Further addresses of the same repository stand in lines of their own, which begin with a space.
     let text = format!(
         "# Managed by surefoot.\n[{name}]\nname={name}\nbaseurl={}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\nsslverify=1\n\
-         gpgkey=file://{}\n{}",
+         module_hotfixes=1\ngpgkey=file://{}\n{only}{}",
         of.uris.join("\n "),
         keyring_path(name).display(),
         login.unwrap_or_default()
     );
     vec![Part { name: "definition", path: definition_path(name), text, is_secret: of.login.is_some() }]
+}
+
+/// `version 3.9.*` of `st2` as dnf selects it.
+fn included(pin: &Pin) -> Vec<String> {
+    let version = pin.pin.strip_prefix("version ").unwrap_or("*");
+    pin.packages.iter().map(|package| format!("{package}-{version}")).collect()
 }
 
 /// Where the index of a repository begins.
@@ -55,7 +64,7 @@ pub fn rival(of: &Definition) -> Result<Option<Rival>> {
 /// The names under which rpm keeps keys that it trusts packages by, as if they were packages.
 pub fn trusted_keys(fingerprints: &[String]) -> Vec<String> {
     let id = |fingerprint: &String| fingerprint[fingerprint.len().saturating_sub(8)..].to_ascii_lowercase();
-    fingerprints.iter().map(|fingerprint| format!("gpg-pubkey-{}", id(fingerprint))).collect()
+    fingerprints.iter().map(|fingerprint| format!("{}{}", super::rpm::KEY, id(fingerprint))).collect()
 }
 
 #[cfg(test)]
@@ -80,12 +89,21 @@ enabled=1
 gpgcheck=1
 repo_gpgcheck=1
 sslverify=1
+module_hotfixes=1
 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-redis
 ";
         let part = |text: String, is_secret| {
             [Part { name: "definition", path: "/etc/yum.repos.d/redis.repo".into(), text, is_secret }]
         };
         assert_eq!(parts(&of), part(text.into(), false));
+        let pin = |packages: &[&str], pin: &str| Pin {
+            packages: packages.iter().map(|name| (*name).to_owned()).collect(),
+            pin: pin.to_owned(),
+            priority: 1001,
+        };
+        let pins = vec![pin(&["st2", "st2web"], "version 3.9.*"), pin(&["st2"], "version 3.9-*")];
+        let pinned = format!("{text}includepkgs=st2-3.9.*,st2web-3.9.*,st2-3.9-*\n");
+        assert_eq!(parts(&Definition { pins, ..of.clone() }), part(pinned, false));
         let login = Some(Login { user: "jo".into(), password: "p@ss:w/rd#?%".into() });
         let with = format!("{text}username=jo\npassword=p@ss:w/rd#?%\n");
         assert_eq!(parts(&Definition { login, ..of }), part(with, true));

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{FETCH_LIMIT, LOCKS, definition_path, dnf, keyring_path, said, when_free};
+use super::{FETCH_LIMIT, LOCKS, definition_path, dnf, is_five, keyring_path, said, when_free};
 use crate::packages::Index;
 use crate::{Class, Host, locks};
 
 /// Where dnf keeps what it fetched: a folder a repository, which is put there only when its signature was found right.
-const CACHE: &str = "/var/cache/dnf";
+fn cache() -> &'static Path {
+    Path::new(if is_five() { "/var/cache/libdnf5" } else { "/var/cache/dnf" })
+}
 
 /// Fetches the index of all repositories, and makes sure that it did for `ours`: what is there of these is removed first, and must be
 /// there afterwards. The exit code does not tell, since a host may skip what is not to be had.
@@ -20,14 +22,13 @@ const CACHE: &str = "/var/cache/dnf";
 pub fn update(host: &Host, ours: &[String]) -> Result<()> {
     locks::wait_free(&host.runner, &LOCKS, locks::limit())?;
     for name in ours {
-        remove(Path::new(CACHE), name)?;
+        remove(cache(), name)?;
     }
     // Nobody is asked about the keys of an index: those of our repositories are pinned, and the host's own are its own.
     let mut words = vec!["makecache", "--assumeyes"];
     words.extend(ours.is_empty().then_some("--refresh"));
     let output = when_free(host, || dnf(host, words.iter().copied()).limit(FETCH_LIMIT))?;
-    let missing: Vec<&str> =
-        ours.iter().map(String::as_str).filter(|name| fetched(Path::new(CACHE), name).is_none()).collect();
+    let missing: Vec<&str> = ours.iter().map(String::as_str).filter(|name| fetched(cache(), name).is_none()).collect();
     if missing.is_empty() && output.ok() {
         return Ok(());
     }
@@ -44,7 +45,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
 
 /// Is there the index of any repository?
 pub fn has_any() -> bool {
-    let entries = std::fs::read_dir(CACHE).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(cache()).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.path().join("repodata/repomd.xml").exists())
 }
 
@@ -56,7 +57,7 @@ pub fn index(name: &str) -> Result<Option<Index>> {
     if !definition_path(name).exists() {
         return Ok(None);
     }
-    let fetched = fetched(Path::new(CACHE), name);
+    let fetched = fetched(cache(), name);
     Ok(Some(Index {
         definition: vec![definition_path(name), keyring_path(name)],
         missing: fetched.is_none().then(|| format!("'{name}'")),
@@ -70,7 +71,7 @@ pub fn index(name: &str) -> Result<Option<Index>> {
 /// Class `locked` where another process holds a lock; where something cannot be removed.
 pub fn remove_index(host: &Host, name: &str) -> Result<usize> {
     locks::wait_free(&host.runner, &LOCKS, locks::limit())?;
-    remove(Path::new(CACHE), name)
+    remove(cache(), name)
 }
 
 /// What is in `cache` of repository `name`: a folder with a digest of its address in its name, and files made from what is in it.

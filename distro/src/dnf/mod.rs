@@ -1,17 +1,21 @@
-//! dnf 4 and rpm: the index, the solver's answer, and transactions.
+//! dnf 4, dnf 5 and rpm: the index, the solver's answer, and transactions.
 //!
 //! Options are those of dnf(8) and dnf.conf(5), queries those of rpm(8). Packages of these distributions start no service by themselves,
 //! so nothing is held back while they are installed.
 
 mod definition;
+mod extras;
 mod fetch;
 mod index;
+mod leftovers;
 mod repos;
 pub mod rpm;
 mod said;
 mod solver;
+mod table;
 mod transaction;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,13 +29,16 @@ pub use index::{has_any, index, remove_index, update};
 pub use repos::repositories;
 pub use said::is_stale_index;
 pub use solver::{simulate, simulate_removal};
-pub use transaction::{finish, install, interrupted, remove};
+pub use transaction::{download, finish, install, interrupted, remove};
 
-/// What dnf and rpm take: pid files of dnf, and rpm's own lock.
-pub const LOCKS: [&str; 4] = [
+/// What dnf and rpm take: pid files of dnf 4, files that dnf 5 locks (Fedora has the first elsewhere), and rpm's own lock.
+pub const LOCKS: [&str; 7] = [
     "/var/cache/dnf/metadata_lock.pid",
     "/var/cache/dnf/download_lock.pid",
     "/var/lib/dnf/rpmdb_lock.pid",
+    "/var/lib/dnf/system-repo.lock",
+    "/usr/lib/sysimage/libdnf5/system-repo.lock",
+    "/run/dnf/rpmtransaction.lock",
     "/var/lib/rpm/.rpm.lock",
 ];
 
@@ -39,6 +46,11 @@ pub const LOCKS: [&str; 4] = [
 const LOCKED: i32 = 200;
 /// How long fetching may take in all.
 const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Is it dnf 5? It goes by the same name, and has other words.
+fn is_five() -> bool {
+    Path::new("/usr/bin/dnf").canonicalize().is_ok_and(|path| path.ends_with("dnf5"))
+}
 
 /// dnf with what every call of it needs, after what it is to do, which is seen then where a long line is cut.
 fn dnf<'a, S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> Command<'a> {

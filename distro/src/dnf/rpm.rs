@@ -10,6 +10,9 @@ use crate::{Class, Command, Host};
 /// Name, architecture and version of a package, with its epoch where it has one.
 const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
 
+/// What the name of a key begins with.
+pub(super) const KEY: &str = "gpg-pubkey-";
+
 /// Which of `names` are installed.
 ///
 /// # Errors
@@ -18,10 +21,15 @@ pub fn query(host: &Host, names: &[String]) -> Result<Known> {
     if names.is_empty() {
         return Ok(Known::new());
     }
-    let query = Command::new("rpm").args(["-q", "--qf", FORMAT]).args(names.iter().cloned());
+    // Of keys rpm 4 and 6 have different names: all are asked for.
+    let asked: BTreeSet<&str> =
+        names.iter().map(|name| if name.starts_with(KEY) { "gpg-pubkey" } else { name }).collect();
+    let query = Command::new("rpm").args(["-q", "--qf", FORMAT]).args(asked.into_iter().map(str::to_owned));
     let output = query.data().output(&host.runner)?;
     let known = parse(&output.stdout, names);
-    let absent = |name: &&String| output.stdout.lines().any(|line| line == format!("package {name} is not installed"));
+    let absent = |name: &&String| {
+        name.starts_with(KEY) || output.stdout.lines().any(|line| line == format!("package {name} is not installed"))
+    };
     match names.iter().find(|name| !known.contains_key(*name) && !absent(name)) {
         None => Ok(known),
         Some(name) => Err(output
@@ -31,7 +39,8 @@ pub fn query(host: &Host, names: &[String]) -> Result<Known> {
     }
 }
 
-/// A name may tell the architecture (`glibc.i686`), and that of a key only half of it (`gpg-pubkey-e7c22ce8`).
+/// A name may tell the architecture (`glibc.i686`), and that of a key only the end of its fingerprint (`gpg-pubkey-e7c22ce8`), which is its
+/// version in rpm 4; in rpm 6 that is the whole fingerprint.
 fn parse(said: &str, names: &[String]) -> Known {
     let mut known = Known::new();
     for line in said.lines() {
@@ -41,7 +50,9 @@ fn parse(said: &str, names: &[String]) -> Known {
             asked.strip_prefix(name).is_some_and(|rest| match rest.split_at_checked(1) {
                 None => true,
                 Some((".", other)) => other == arch,
-                Some(("-", start)) => name == "gpg-pubkey" && version.starts_with(start),
+                Some(("-", end)) => {
+                    name == "gpg-pubkey" && version.split('-').next().is_some_and(|key| key.ends_with(end))
+                }
                 _ => false,
             })
         };
@@ -96,12 +107,23 @@ mod tests {
     fn what_was_asked_for_is_found_again() {
         let said = "redis\tx86_64\t7.0.15-1.el9\npackage nope is not installed\nglibc\tx86_64\t2.34-100.el9\n\
                     glibc\ti686\t2.34-100.el9\nbind\tx86_64\t32:9.16-1\ngpg-pubkey\t(none)\te7c22ce8-6b0ab420\n";
-        let names = ["redis", "nope", "glibc.i686", "bind", "gpg-pubkey-e7c22ce8", "gpg-pubkey-00000000", "redis-doc"];
-        let known = parse(said, &names.map(str::to_owned));
+        let said = format!("{said}gpg-pubkey\t(none)\t707d3dd21c718b3f53059d79237caabe4e375a02-6b0b8803\n");
+        let names = [
+            "redis",
+            "nope",
+            "glibc.i686",
+            "bind",
+            "gpg-pubkey-e7c22ce8",
+            "gpg-pubkey-4e375a02",
+            "gpg-pubkey-00000000",
+            "redis-doc",
+        ];
+        let known = parse(&said, &names.map(str::to_owned));
         let told: Vec<(&str, &str)> = known.iter().map(|(name, one)| (name.as_str(), one.version.as_str())).collect();
         let wanted = [
             ("bind", "32:9.16-1"),
             ("glibc.i686", "2.34-100.el9"),
+            ("gpg-pubkey-4e375a02", "707d3dd21c718b3f53059d79237caabe4e375a02-6b0b8803"),
             ("gpg-pubkey-e7c22ce8", "e7c22ce8-6b0ab420"),
             ("redis", "7.0.15-1.el9"),
         ];

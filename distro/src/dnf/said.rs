@@ -1,13 +1,17 @@
 //! What dnf, and the library that fetches for it, say when something fails.
 
+use super::extras;
 use crate::command::Output;
-use crate::{Class, Fault};
+use crate::{Class, Fault, Host};
 
 /// What a failure is by the words of it, the most telling first.
 const WORDS: &[(&str, Class)] = &[
     ("GPG check FAILED", Class::Repository),
     ("GPG signature verification error", Class::Repository),
     ("is not signed", Class::Repository),
+    ("PGP check for package", Class::Repository),
+    ("GPG signature is not available", Class::Repository),
+    ("PGP signature", Class::Repository),
     ("Public key for", Class::Repository),
     ("Failed to retrieve GPG key", Class::Repository),
     ("No space left on device", Class::Disk),
@@ -23,6 +27,7 @@ const WORDS: &[(&str, Class)] = &[
     ("Status code: 404", Class::Repository),
     ("error: 404", Class::Repository),
     ("Cannot prepare internal mirrorlist", Class::Repository),
+    ("There are no enabled repositories", Class::Repository),
     ("Status code: ", Class::Http),
     ("Could not connect to server", Class::Http),
     ("Couldn't connect to server", Class::Http),
@@ -30,40 +35,48 @@ const WORDS: &[(&str, Class)] = &[
     ("Curl error", Class::Http),
 ];
 
+/// Advice where dnf 4 and dnf 5 say the same in other words.
+const OTHER_KEY: &str = "the package is signed by a key that is not pinned: compare the fingerprints with those that the vendor publishes, \
+                         and pin another key only when they agree";
+const OTHER_INDEX_KEY: &str = "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor \
+                               publishes, and pin another key only when they agree";
+const EXCLUDED: &str = "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository, then go on with --resume";
+
+const UNREGISTERED: &str = "is not registered with an entitlement server";
+
 /// What there is to do about a failure by the words of it; where none is there, by its class.
 const ADVICE: &[(&str, &str)] = &[
     (
         "is not signed",
         "ask whoever offers this package for one that is signed: packages that are not are never installed",
     ),
+    ("GPG check FAILED", OTHER_KEY),
+    ("PGP check for package", OTHER_KEY),
     (
-        "GPG check FAILED",
-        "the package is signed by a key that is not pinned: compare the fingerprints with those that the vendor publishes, and pin \
-         another key only when they agree",
+        "GPG signature is not available",
+        "ask whoever offers this repository for one whose index is signed: others are never taken",
     ),
-    (
-        "GPG signature verification error",
-        "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor publishes, and pin \
-         another key only when they agree",
-    ),
+    ("PGP signature", OTHER_INDEX_KEY),
+    ("GPG signature verification error", OTHER_INDEX_KEY),
     (
         "filtered out by modular filtering",
         "enable the module stream that has it (`dnf module list`), then go on with --resume",
     ),
-    (
-        "filtered out by exclude filtering",
-        "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository, then go on with --resume",
-    ),
+    ("filtered out by exclude filtering", EXCLUDED),
+    ("matches only excluded packages", EXCLUDED),
     (
         "No URLs in mirrorlist",
         "the distribution has no mirrors of this release any more, as of one that gets no updates: upgrade the host, or point the \
          repository at an archive of it (`baseurl` in /etc/yum.repos.d), then go on with --resume",
     ),
     (
-        "is not registered with an entitlement server",
+        UNREGISTERED,
         "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
     ),
-    ("nothing provides", "switch on the repository that has it (often EPEL or CRB), then go on with --resume"),
+    (
+        "There are no enabled repositories",
+        "switch on the distribution's repositories (`dnf repolist --all` lists those that are defined), then go on with --resume",
+    ),
 ];
 
 /// Lines that tell of a failure, each once.
@@ -81,6 +94,10 @@ pub fn complaints(output: &Output) -> Vec<String> {
         "All matches were filtered",
         "This system is not registered",
         "curl:",
+        "Failed to download",
+        "OpenPGP check",
+        "Argument '",
+        ">>> ",
         "  - ",
         "* ",
     ];
@@ -105,6 +122,16 @@ pub fn fault(output: &Output, class: Class, message: &str) -> Fault {
     Fault::new(class, message).evidence(evidence).command(output.ran.clone()).advice(advice)
 }
 
+/// The same of packages on `host`: where one needs what no repository has, that depends on its distribution.
+pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
+    let fault = fault(output, Class::Package, message);
+    let tells = |words: &str| fault.evidence.iter().any(|line| line.contains(words));
+    if fault.class == Class::Package && tells("nothing provides") && !tells(UNREGISTERED) {
+        return fault.advice(extras::advice(&host.facts));
+    }
+    fault
+}
+
 fn by_class(class: Class) -> &'static str {
     match class {
         Class::Disk => "make room there, then go on with --resume",
@@ -122,9 +149,11 @@ fn by_class(class: Class) -> &'static str {
 
 /// Is a failure about an index that is older than what the servers offer, so that fetching it anew can help?
 pub fn is_stale_index(class: Class, evidence: &[String]) -> bool {
-    let words = ["404", "No match for argument", "Unable to find a match", "checksum doesn't match"];
+    let has = |words: &[&str]| evidence.iter().any(|line| words.iter().any(|word| line.contains(word)));
     matches!(class, Class::Repository | Class::Package | Class::Http)
-        && evidence.iter().any(|line| words.iter().any(|word| line.contains(word)))
+        && has(&["404", "No match for argument", "Unable to find a match", "checksum doesn't match"])
+        // It is there, and not to be had.
+        && !has(&["filtered out by"])
 }
 
 #[cfg(test)]
@@ -173,7 +202,7 @@ mod tests {
                 "Error: \n Problem: conflicting requests\n  - nothing provides libx.so.1 needed by y-1-1.x86_64\n",
                 Class::Package,
                 "nothing provides libx.so.1",
-                "EPEL or CRB",
+                "mend what dnf says",
             ),
             (
                 "All matches were filtered out by modular filtering for argument: nodejs\n",
@@ -198,12 +227,62 @@ mod tests {
             ),
             (
                 "",
+                "Error: There are no enabled repositories in \"/etc/yum.repos.d\", \"/etc/distro.repos.d\".\n",
+                Class::Repository,
+                "no enabled repositories",
+                "`dnf repolist --all`",
+            ),
+            (
+                "",
                 "Error: Failed to download metadata for repo 'appstream': Cannot prepare internal mirrorlist: No URLs in mirrorlist\n",
                 Class::Repository,
                 "No URLs in mirrorlist",
                 "no mirrors of this release any more",
             ),
             ("", "Error: SSL certificate problem: self-signed\n", Class::Tls, "SSL certificate", "--ca-file"),
+            // The words of dnf 5.
+            (
+                "",
+                "Transaction failed: Signature verification failed.\nOpenPGP check for package \"a-3-1.noarch\" (/var/cache/a.rpm) from repo \"two\" has failed: The package is not signed.\n",
+                Class::Repository,
+                "The package is not signed",
+                "packages that are not are never installed",
+            ),
+            (
+                "",
+                "OpenPGP check for package \"a-3-1.noarch\" (/var/cache/a.rpm) from repo \"two\" has failed: Public key is not installed.\n",
+                Class::Repository,
+                "Public key is not installed",
+                "pin another key only when they agree",
+            ),
+            (
+                "",
+                ">>> GPG verification is enabled, but GPG signature is not available. This may be an error: Curl error (37): Could not read a file\n",
+                Class::Repository,
+                "GPG signature is not available",
+                "one whose index is signed",
+            ),
+            (
+                "",
+                "Failed to resolve the transaction:\nArgument 'valkey' matches only excluded packages.\n",
+                Class::Package,
+                "matches only excluded packages",
+                "'excludepkgs'",
+            ),
+            (
+                "",
+                "Failed to resolve the transaction:\nNo match for argument: nope\nYou can try to add to command line:\n",
+                Class::Package,
+                "No match for argument: nope",
+                "mend what dnf says",
+            ),
+            (
+                "",
+                ">>> Curl error (6): Could not resolve hostname for http://x/ [Could not resolve host: x] - http://x/\n",
+                Class::Dns,
+                "Could not resolve host: x",
+                "this host's DNS",
+            ),
         ] {
             let fault = fault(&output(stdout, stderr), Class::Package, "it failed");
             assert_eq!(fault.class, class, "{stderr}");
@@ -218,9 +297,15 @@ mod tests {
             (Class::Package, "Error: Unable to find a match: nope", true),
             (Class::Repository, "Status code: 404 for http://x/redis.rpm", true),
             (Class::Repository, "Package redis is not signed", false),
+            (
+                Class::Package,
+                "All matches were filtered out by exclude filtering for argument: redis\nError: Unable to find a match: redis",
+                false,
+            ),
             (Class::Disk, "404", false),
         ] {
-            assert_eq!(is_stale_index(class, &[line.to_owned()]), stale, "{line}");
+            let evidence: Vec<String> = line.lines().map(str::to_owned).collect();
+            assert_eq!(is_stale_index(class, &evidence), stale, "{line}");
         }
     }
 }

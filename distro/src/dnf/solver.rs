@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{dnf, rpm, said};
+use super::{dnf, is_five, rpm, said, table, when_free};
+use crate::Host;
 use crate::packages::{Move, Solution};
-use crate::{Class, Host};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -15,9 +15,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// # Errors
 /// Class `package`, where dnf finds no way (its own words are the evidence).
 pub fn simulate(host: &Host, names: &[String]) -> Result<Solution> {
-    let (said, solved) = ask(host, "install", names)?;
-    let mut solution = parse(&said, &host.facts.arch);
-    if !solved && solution == Solution::default() {
+    let mut solution = ask(host, "install", names)?;
+    if solution == Solution::default() {
         return Ok(solution);
     }
     solution.native = format!(".{}", host.facts.arch);
@@ -36,25 +35,26 @@ pub fn simulate(host: &Host, names: &[String]) -> Result<Solution> {
 /// Class `package`, where dnf finds no way, as for a package that it protects.
 pub fn simulate_removal(host: &Host, names: &[String]) -> Result<Vec<String>> {
     // Keys are no packages for dnf.
-    let names: Vec<String> = names.iter().filter(|name| !name.starts_with("gpg-pubkey-")).cloned().collect();
+    let names: Vec<String> = names.iter().filter(|name| !name.starts_with(rpm::KEY)).cloned().collect();
     if names.is_empty() {
         return Ok(names);
     }
-    let (said, _) = ask(host, "remove", &names)?;
-    Ok(parse(&said, &host.facts.arch).removed.into_iter().map(|gone| gone.name).collect())
+    Ok(ask(host, "remove", &names)?.removed.into_iter().map(|gone| gone.name).collect())
 }
 
-/// What dnf says that it would do, and whether there is anything. It is asked to tell its decisions one a line: the table is made for
-/// people, and breaks long names.
-fn ask(host: &Host, action: &str, names: &[String]) -> Result<(String, bool)> {
-    let words = [action, "--assumeno", "--debuglevel=3"].map(str::to_owned).into_iter().chain(names.iter().cloned());
-    let output = dnf(host, words).limit(LIMIT).data().output(&host.runner)?;
+/// What dnf says that it would do. dnf 4 is asked to tell its decisions one a line: its table is made for people, and breaks long names; that
+/// of dnf 5 is all there is.
+fn ask(host: &Host, action: &str, names: &[String]) -> Result<Solution> {
+    let (parse, more): (fn(&str, &str) -> Solution, _) =
+        if is_five() { (table::parse, None) } else { (parse, Some("--debuglevel=3")) };
+    let words = || [action, "--assumeno"].into_iter().chain(more).map(str::to_owned).chain(names.iter().cloned());
+    let output = when_free(host, || dnf(host, words()).limit(LIMIT).data())?;
     // It exits with 1 where it would do something and was told not to.
     let refused = output.stderr.lines().any(|line| line.starts_with("Operation aborted"));
     if refused || output.ok() {
-        return Ok((output.stdout, refused));
+        return Ok(parse(&output.stdout, &host.facts.arch));
     }
-    Err(said::fault(&output, Class::Package, &format!("dnf cannot {action} {}", names.join(", "))).into())
+    Err(said::fault_of_packages(host, &output, &format!("dnf cannot {action} {}", names.join(", "))).into())
 }
 
 /// `---> Package redis.x86_64 7.0.15-1.el9 will be installed`. A package of the host's own architecture `arch`, or of none, is told
@@ -73,12 +73,17 @@ fn parse(said: &str, arch: &str) -> Solution {
             // The other half of an upgrade or a downgrade.
             _ => continue,
         };
-        let name = [arch, "noarch"].iter().find_map(|arch| package.strip_suffix(arch)?.strip_suffix('.'));
-        let goes = matches!(fate, "erased" | "obsoleted");
-        let to = if goes { String::new() } else { version.to_owned() };
-        list.push(Move { name: name.unwrap_or(package).to_owned(), from: None, to });
+        let (name, of) = package.rsplit_once('.').unwrap_or((package, arch));
+        let to = if matches!(fate, "erased" | "obsoleted") { "" } else { version };
+        list.push(moved(name, of, arch, to));
     }
     solution
+}
+
+/// Package `name` of architecture `of`, on a host of architecture `arch`.
+pub(super) fn moved(name: &str, of: &str, arch: &str, to: &str) -> Move {
+    let name = if [arch, "noarch"].contains(&of) { name.to_owned() } else { format!("{name}.{of}") };
+    Move { name, from: None, to: to.to_owned() }
 }
 
 #[cfg(test)]

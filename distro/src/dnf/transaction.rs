@@ -10,10 +10,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{rpm, said, simulate, when_free, words};
+use super::{FETCH_LIMIT, LOCKS, dnf, leftovers, rpm, said, simulate, when_free, words};
 use crate::command::Output;
 use crate::packages::Survivor;
-use crate::{Class, Command, Host};
+use crate::{Class, Command, Host, locks};
 
 /// Names of the packages that the transaction at work brings.
 const BEGUN: &str = "/var/lib/surefoot/.rpm";
@@ -35,7 +35,21 @@ pub fn install(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result
     if output.ok() {
         return Ok(());
     }
-    Err(said::fault(&output, Class::Package, &format!("installing {} failed", names.join(", "))).into())
+    Err(said::fault_of_packages(host, &output, &format!("installing {} failed", names.join(", "))).into())
+}
+
+/// [`crate::packages::Manager::download`].
+///
+/// # Errors
+/// As there.
+pub fn download(host: &Host, names: &[String]) -> Result<()> {
+    let to_do =
+        ["install", "--downloadonly", "--assumeyes"].map(str::to_owned).into_iter().chain(names.iter().cloned());
+    let output = when_free(host, || dnf(host, to_do.clone()).limit(FETCH_LIMIT))?;
+    if output.ok() {
+        return Ok(());
+    }
+    Err(said::fault_of_packages(host, &output, &format!("fetching {} failed", names.join(", "))).into())
 }
 
 /// Removes `names`. A key that rpm trusts is removed as if it were a package.
@@ -44,14 +58,15 @@ pub fn install(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result
 /// [`crate::packages::Manager::remove`].
 pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
     finish(host, survivor)?;
-    let (keys, names): (Vec<String>, Vec<String>) =
-        names.iter().cloned().partition(|name| name.starts_with("gpg-pubkey-"));
+    let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
     if !names.is_empty() {
         let output = transaction(host, "remove", &names, survivor)?;
         if !output.ok() {
             return Err(said::fault(&output, Class::Package, &format!("removing {} failed", names.join(", "))).into());
         }
     }
+    let known = rpm::query(host, &keys)?;
+    let keys: Vec<String> = known.values().map(|key| format!("{}{}", rpm::KEY, key.version)).collect();
     if keys.is_empty() { Ok(()) } else { erase(host, &keys, "cannot take keys out of rpm's database", survivor) }
 }
 
@@ -78,12 +93,21 @@ fn transaction(host: &Host, action: &str, names: &[String], survivor: &Survivor<
     })
 }
 
-/// `  Installing       : redis-7.0.15-1.el9.x86_64                              1/1 `
+/// `  Installing       : redis-7.0.15-1.el9.x86_64                              1/1 `; with dnf 5
+/// `[3/3] Installing redis-0:7.0.15-1.el9.x 100% |  11.2 MiB/s |   2.7 MiB |  00m00s`
 fn progress(line: &str) -> Option<(f32, &str)> {
-    let (text, count) = line.trim().rsplit_once(' ')?;
+    let line = line.trim();
+    let (text, count) = match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((count, rest)) => {
+            let text = rest.split('|').next()?.trim_end().rsplit_once(' ')?.0;
+            let verbs = ["Verify ", "Prepare ", "Installing ", "Upgrading ", "Removing "];
+            (verbs.iter().any(|verb| text.starts_with(verb)).then_some(text)?, count)
+        }
+        None => line.rsplit_once(' ').filter(|(text, _)| text.contains(" : "))?,
+    };
     let (done, all) = count.split_once('/')?;
     let (done, all): (f32, f32) = (done.parse().ok()?, all.parse().ok()?);
-    (text.contains(" : ") && all >= 1.0).then(|| (100.0 * done / all, text.trim()))
+    (all >= 1.0).then(|| (100.0 * done / all, text.trim()))
 }
 
 fn write_down(names: &[String]) -> Result<()> {
@@ -113,15 +137,21 @@ pub fn interrupted() -> Result<Vec<String>> {
 /// # Errors
 /// Class `package` where a package cannot be taken back; `locked` where another process holds a lock.
 pub fn finish(host: &Host, survivor: &Survivor<'_>) -> Result<()> {
+    let began = match fs::metadata(BEGUN).and_then(|meta| meta.modified()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        result => result.with_context(|| format!("looking at {BEGUN}"))?,
+    };
     let names = interrupted()?;
-    if names.is_empty() {
-        return Ok(());
+    if !names.is_empty() {
+        host.runner.note(&format!("taking back a transaction that was cut off: {}", names.join(", ")));
     }
-    host.runner.note(&format!("taking back a transaction that was cut off: {}", names.join(", ")));
     let there: Vec<String> = rpm::query(host, &names)?.into_keys().collect();
     if !there.is_empty() {
         erase(host, &there, "packages of a transaction that was cut off cannot be taken back", survivor)?;
     }
+    // What somebody else is unpacking at this moment has such names, too.
+    locks::wait_free(&host.runner, &LOCKS, locks::limit())?;
+    leftovers::remove(began)?;
     fs::remove_file(BEGUN).with_context(|| format!("removing {BEGUN}"))
 }
 
@@ -138,6 +168,12 @@ mod tests {
             ),
             ("(1/3): redis-7.0.15-1.el9.x86_64.rpm  1.0 MB/s | 1.1 MB  00:01", None),
             ("Complete!", None),
+            (
+                "[3/4] Installing redis-0:7.0.15-1.el9.x 100% |  11.2 MiB/s |   2.7 MiB |  00m00s",
+                Some((75.0, "Installing redis-0:7.0.15-1.el9.x")),
+            ),
+            ("[1/1] redis-0:7.0.15-1.el9.x86_64      100% | 105.3 MiB/s |   1.3 MiB |  00m00s", None),
+            (">>> Running %post scriptlet: redis-0:7.0.15-1.el9.x86_64", None),
         ];
         for (line, wanted) in cases {
             assert_eq!(progress(line), wanted, "{line}");

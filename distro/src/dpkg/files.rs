@@ -46,6 +46,24 @@ impl Dpkg {
         Ok(found.into_iter().collect())
     }
 
+    /// The package that has `path` among its configuration files, where it is installed.
+    ///
+    /// # Errors
+    /// Where a list of dpkg cannot be read.
+    pub fn owner_of_conffile(&self, path: &str) -> Result<Option<String>> {
+        let info = self.folder.join("info");
+        for entry in std::fs::read_dir(&info).with_context(|| format!("reading {}", info.display()))? {
+            let list = entry.with_context(|| format!("reading {}", info.display()))?.path();
+            let name = list.file_name().and_then(|name| name.to_str()?.strip_suffix(".conffiles"));
+            let Some(name) = name.filter(|name| self.is_installed(name)) else { continue };
+            let text = std::fs::read(&list).with_context(|| format!("reading {}", list.display()))?;
+            if String::from_utf8_lossy(&text).lines().any(|line| line.trim_end() == path) {
+                return Ok(Some(name.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Owners of everything below /etc: from `info/*.list`, and from ucf's registry where there is one.
     fn owners_in_etc(&self, root: &Path) -> Result<Owners> {
         let mut owners = Owners::new();
@@ -120,6 +138,19 @@ mod tests {
     use super::super::tests::{STATUS, database};
     use super::*;
     use std::fs;
+
+    #[test]
+    fn whose_a_configuration_file_is() {
+        let (folder, dpkg) = database(STATUS, &[]);
+        let installed = dpkg.packages.iter().find(|(_, package)| package.is_installed()).unwrap().0.clone();
+        let removed = dpkg.packages.iter().find(|(_, package)| package.is_only_configuration()).unwrap().0.clone();
+        for (package, paths) in [(&installed, "/etc/a.conf\n/etc/b.conf\n"), (&removed, "/etc/gone.conf\n")] {
+            fs::write(folder.path().join("info").join(format!("{package}.conffiles")), paths).unwrap();
+        }
+        let owner = |path: &str| dpkg.owner_of_conffile(path).unwrap();
+        assert_eq!(owner("/etc/b.conf"), Some(installed));
+        assert_eq!((owner("/etc/b"), owner("/etc/gone.conf")), (None, None));
+    }
 
     #[test]
     fn only_files_of_nobody_in_folders_of_the_package() {

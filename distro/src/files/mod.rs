@@ -10,6 +10,7 @@
 //!
 //! For what belongs to somebody else and is only read (`/proc`, `/etc/resolv.conf`), `std::fs` is the right tool.
 
+mod access;
 mod keep;
 mod place;
 mod replace;
@@ -29,6 +30,7 @@ use crate::failure::{Class, Fault, io_fault};
 use keep::refused;
 use place::{Place, fault};
 
+pub use access::barred;
 pub use replace::{make_dir, replace, symlink};
 pub use tree::remove_tree;
 

@@ -1,6 +1,6 @@
 //! Files, symlinks and folders that come into being, or get another content, in one go.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -9,16 +9,16 @@ use std::path::Path;
 
 use anyhow::Result;
 use rustix::fs::{
-    AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, fallocate, fstat, ftruncate, mkdirat, openat, renameat,
-    symlinkat, unlinkat,
+    AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, XattrFlags, fallocate, fsetxattr, fstat, ftruncate, mkdirat,
+    openat, renameat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::keep::{carry_over, is_mount, refused};
 use super::place::{Place, fault};
 use super::{Ids, Meta, not_planted, set_attributes};
-use crate::Look;
 use crate::failure::io_fault;
+use crate::{Look, selinux};
 
 /// Gives the file at `path` this content, mode and owner, or makes it. After a crash either the old or the new file is there,
 /// whole; only a file that is a mount point, or whose label the kernel does not let us copy, is written in place.
@@ -34,6 +34,7 @@ pub fn replace(look: &Look<'_>, path: &Path, bytes: &[u8], meta: &Meta) -> Resul
     if old.is_some() && is_mount(&place.dir, &place.name) {
         return write_in_place(&place, bytes, &ids, meta.mode);
     }
+    let label = if old.is_none() { selinux::label(look.host, path, false)? } else { None };
     remove_leftovers(&place)?;
     let mut temp = None;
     for name in temp_names() {
@@ -48,10 +49,10 @@ pub fn replace(look: &Look<'_>, path: &Path, bytes: &[u8], meta: &Meta) -> Resul
         }
     }
     let Some((temp, file)) = temp else { return Err(fault(Errno::EXIST, "make a file beside", path)) };
-    if let Some(old) = &old
-        && !carry_over(&place, old, &file)?
-    {
-        return write_in_place(&place, bytes, &ids, meta.mode);
+    match &old {
+        Some(old) if !carry_over(&place, old, &file)? => return write_in_place(&place, bytes, &ids, meta.mode),
+        Some(_) => {}
+        None => give_label(&file, label),
     }
     let mut file = File::from(file);
     file.write_all(bytes).map_err(|error| io_fault(&error, "write", path))?;
@@ -101,6 +102,7 @@ pub fn make_dir(look: &Look<'_>, path: &Path, meta: &Meta) -> Result<()> {
         place.expect(&stat, FileType::Directory)?;
         return set_attributes(look, path, meta);
     }
+    let label = selinux::label(look.host, path, true)?;
     remove_leftovers(&place)?;
     for name in temp_names() {
         match mkdirat(&place.dir, &name, Mode::RWXU) {
@@ -108,7 +110,10 @@ pub fn make_dir(look: &Look<'_>, path: &Path, meta: &Meta) -> Result<()> {
                 let temp = Temp { place: &place, name };
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let folder = openat(&place.dir, &temp.name, flags, Mode::empty());
-                let given = folder.and_then(|folder| ids.give(folder, meta.mode));
+                let given = folder.and_then(|folder| {
+                    give_label(&folder, label);
+                    ids.give(folder, meta.mode)
+                });
                 given.map_err(|error| refused(error, "set mode and owner of", &place))?;
                 return match renameat(&place.dir, &temp.name, &place.dir, &place.name) {
                     Ok(()) => place.sync(),
@@ -120,6 +125,14 @@ pub fn make_dir(look: &Look<'_>, path: &Path, meta: &Meta) -> Result<()> {
         }
     }
     Err(fault(Errno::EXIST, "make the folder", path))
+}
+
+/// Gives what is new the label that the policy has for its name, before it has that name. What the kernel refuses keeps the label of its
+/// folder.
+fn give_label(file: &OwnedFd, label: Option<CString>) {
+    if let Some(label) = label {
+        fsetxattr(file, selinux::LABEL, label.as_bytes_with_nul(), XattrFlags::empty()).ok();
+    }
 }
 
 /// Writes over the bytes of the file that is there.

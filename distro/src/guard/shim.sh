@@ -9,8 +9,8 @@ is_start() {
     case $1 in
     start | restart | reload | force-reload | try-restart | condrestart | force-restart) ;;
     reload-or-restart | try-reload-or-restart | reload-or-try-restart) ;;
-    # Refused by systemd while the unit is masked, and done by who manages the service.
-    enable | reenable) ;;
+    # Done by who manages the service, once it is configured: a host that is switched off before would start it as it comes otherwise.
+    enable | reenable | preset) ;;
     *) return 1 ;;
     esac
 }
@@ -24,18 +24,12 @@ is_held() {
     grep -qxF -e "$unit" -e "${unit%%@*}.service" "$here/units"
 }
 
-# Enables units as `systemctl --root=/ preset UNIT...` does for a new package: nothing is started by that, and the service manager is
-# not told. Masks of ours are set aside meanwhile, since it would refuse units that have one.
-preset() {
-    aside=''
-    for unit; do
-        mask=@MASKS@/$unit
-        if grep -qxF -e "$unit" "$here/masks" && [ -L "$mask" ] && rm -f "$mask"; then aside="$aside $mask"; fi
+# Does something start the unit at boot already?
+is_enabled() {
+    for link in '@ROOT@'/etc/systemd/system/*.wants/"$1" '@ROOT@'/etc/systemd/system/*.requires/"$1"; do
+        if [ -L "$link" ]; then return 0; fi
     done
-    "$program" "$@"
-    code=$?
-    for mask in $aside; do ln -s /dev/null "$mask"; done
-    exit "$code"
+    return 1
 }
 
 case $program in
@@ -54,13 +48,37 @@ invoke-rc.d | service)
         exit 0
     fi
     ;;
+deb-systemd-helper)
+    # [OPTION...] ACTION UNIT...
+    case " $* " in
+    *' --user '*) ;;
+    *' enable '*)
+        code=0 real=$(command -v "$program")
+        for arg; do
+            case $arg in
+            -* | enable) ;;
+            *)
+                if is_held "$arg" && ! is_enabled "$unit"; then
+                    # It writes down what it has enabled, which its package needs later, and finds that `systemctl preset` does nothing.
+                    PATH=$here:$PATH "$real" enable "$arg" || code=$?
+                    # Older ones make the links themselves.
+                    if is_enabled "$unit"; then xargs -r rm -f -- <'@ROOT@'/var/lib/systemd/deb-systemd-helper-enabled/"$unit.dsh-also"; fi
+                else
+                    "$real" enable "$arg" || code=$?
+                fi
+                ;;
+            esac
+        done
+        exit "$code"
+        ;;
+    esac
+    ;;
 *)
     # [OPTION...] ACTION [UNIT...]
     action='' dropped='' left=''
     for arg; do
         case $arg in
         --user | --global) action=other ;;
-        preset) preset "$@" ;;
         esac
     done
     for arg; do

@@ -96,13 +96,23 @@ impl Nginx {
             read: [MAIN, FOLDER, ENABLED],
             roots: "/var/www",
             log: "/var/log/nginx/error.log",
-            http2_directive: since(facts, 13, 25),
+            http2_directive: is_deprecated(facts),
         }))
     }
 
     /// Does its package bring the folder `roots`?
     pub fn has_roots(&self) -> bool {
         matches!(self.sites, Sites::Linked { .. })
+    }
+}
+
+/// Is its nginx one that finds `listen … http2` deprecated?
+fn is_deprecated(facts: &Facts) -> bool {
+    let major = facts.base_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match facts.base.as_str() {
+        "rhel" => major.is_some_and(|major| major >= 10),
+        "fedora" => true,
+        _ => since(facts, 13, 25),
     }
 }
 

@@ -10,6 +10,8 @@ pub enum Postgresql {
     Versioned(Option<&'static str>),
     /// As Enterprise Linux: one, known by its folder, and there when somebody made it.
     Single {
+        /// Package of its server.
+        package: &'static str,
         /// Its folder.
         folder: &'static str,
         /// Package of its extensions.
@@ -23,9 +25,22 @@ impl Postgresql {
         match facts.family {
             Family::Debian => Some(Postgresql::Versioned(version(facts))),
             Family::RedHat => {
-                Some(Postgresql::Single { folder: "/var/lib/pgsql/data", extensions: "postgresql-contrib" })
+                // Amazon has several versions side by side in its repositories, and this one in all of them.
+                let (package, extensions) = match facts.base.as_str() {
+                    "amzn" => ("postgresql15-server", "postgresql15-contrib"),
+                    _ => ("postgresql-server", "postgresql-contrib"),
+                };
+                Some(Postgresql::Single { package, folder: "/var/lib/pgsql/data", extensions })
             }
             _ => None,
+        }
+    }
+
+    /// Package of the server of a cluster of that version.
+    pub fn package(&self, version: &str) -> String {
+        match self {
+            Postgresql::Versioned(_) => format!("postgresql-{version}"),
+            Postgresql::Single { package, .. } => (*package).to_owned(),
         }
     }
 }
@@ -37,10 +52,12 @@ fn version(facts: &Facts) -> Option<&'static str> {
         ("debian", "11") => "13",
         ("debian", "12") => "15",
         ("debian", "13") => "17",
+        ("debian", "14") => "18",
         ("ubuntu", "20.04") => "12",
         ("ubuntu", "22.04") => "14",
-        ("ubuntu", "24.04") => "16",
+        ("ubuntu", "24.04" | "24.10") => "16",
         ("ubuntu", "25.04" | "25.10") => "17",
+        ("ubuntu", "26.04") => "18",
         _ => return None,
     })
 }
@@ -48,8 +65,6 @@ fn version(facts: &Facts) -> Option<&'static str> {
 /// Where a cluster has what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// Package of its server.
-    pub package: String,
     /// Its unit.
     pub unit: String,
     /// Folder of its configuration.
@@ -67,7 +82,6 @@ impl Cluster {
     pub fn of(version: &str, name: &str) -> Self {
         if version.is_empty() {
             return Self {
-                package: "postgresql-server".to_owned(),
                 unit: "postgresql.service".to_owned(),
                 folder: name.to_owned(),
                 own: format!("{name}/surefoot.conf"),
@@ -77,7 +91,6 @@ impl Cluster {
         }
         let folder = format!("/etc/postgresql/{version}/{name}");
         Self {
-            package: format!("postgresql-{version}"),
             unit: format!("postgresql@{version}-{name}.service"),
             own: format!("{folder}/conf.d/surefoot.conf"),
             folder,

@@ -3,7 +3,7 @@
 use crate::Facts;
 use crate::facts::Family;
 
-/// Where a distribution has Redis.
+/// Where a distribution has Redis, or Valkey, which took its place there and understands what it does.
 #[derive(Clone, Copy, Debug)]
 pub struct Redis {
     /// Package.
@@ -51,18 +51,42 @@ impl Redis {
             purged: true,
             users: users(facts),
         };
-        match facts.family {
-            Family::Debian => Some(debian),
-            Family::RedHat => Some(Self {
-                package: "redis",
-                unit: "redis.service",
-                log: "/var/log/redis/redis.log",
-                purged: false,
-                ..debian
+        let red_hat =
+            Self { package: "redis", unit: "redis.service", log: "/var/log/redis/redis.log", purged: false, ..debian };
+        match (facts.family, facts.base.as_str(), major(facts)) {
+            (Family::Debian, ..) => Some(debian),
+            // The stream of the module that is switched on where nobody chose one.
+            (Family::RedHat, "rhel", Some(..=8)) => {
+                Some(Self { main: "/etc/redis.conf", own: "/etc/redis-surefoot.conf", ..red_hat })
+            }
+            (Family::RedHat, "rhel", Some(10..)) | (Family::RedHat, "fedora", _) => Some(Self {
+                package: "valkey",
+                unit: "valkey.service",
+                main: "/etc/valkey/valkey.conf",
+                own: "/etc/valkey/surefoot.conf",
+                user: "valkey",
+                log: "/var/log/valkey/valkey.log",
+                data: "/var/lib/valkey",
+                ..red_hat
             }),
+            (Family::RedHat, "amzn", _) => Some(Self {
+                package: "redis6",
+                unit: "redis6.service",
+                main: "/etc/redis6/redis6.conf",
+                own: "/etc/redis6/surefoot.conf",
+                user: "redis6",
+                log: "/var/log/redis6/redis6.log",
+                data: "/var/lib/redis6",
+                ..red_hat
+            }),
+            (Family::RedHat, ..) => Some(red_hat),
             _ => None,
         }
     }
+}
+
+fn major(facts: &Facts) -> Option<u32> {
+    facts.base_version.split('.').next()?.parse().ok()
 }
 
 fn users(facts: &Facts) -> Users {
@@ -71,7 +95,7 @@ fn users(facts: &Facts) -> Users {
         Some((parts.next()??, parts.next().flatten().unwrap_or(0)))
     };
     match (facts.base.as_str(), version(&facts.base_version)) {
-        ("debian", Some((..11, _))) | ("ubuntu", Some((..21, _))) => Users::None,
+        ("debian", Some((..11, _))) | ("ubuntu", Some((..21, _))) | ("rhel", Some((..=8, _))) => Users::None,
         ("debian", Some((11, _))) | ("ubuntu", Some((..23, ..))) => Users::WithoutChannels,
         _ => Users::WithChannels,
     }

@@ -41,15 +41,18 @@ fn nginx_says_itself_where_its_sites_are() {
 }
 
 #[test]
-fn versions_of_debian_and_of_ubuntu() {
+fn versions_of_distributions() {
     for (os_release, later) in [
         (DEBIAN, false),
         ("ID=debian\nVERSION_ID=13\n", true),
         ("ID=ubuntu\nVERSION_ID=24.04\n", false),
         ("ID=ubuntu\nVERSION_ID=25.10\n", true),
         ("ID=amzn\nID_LIKE=fedora\nVERSION_ID=2023\n", false),
+        (ROCKY, false),
+        ("ID=almalinux\nID_LIKE=rhel\nVERSION_ID=10.0\n", true),
+        ("ID=fedora\nVERSION_ID=43\n", true),
     ] {
-        assert_eq!(since(&host(os_release, ""), 13, 25), later, "{os_release}");
+        assert_eq!(Nginx::of(&host(os_release, "")).unwrap().unwrap().http2_directive, later, "{os_release}");
     }
 }
 
@@ -59,4 +62,44 @@ fn mongodb_keeps_its_data_where_its_vendor_says() {
     assert_eq!(data(DEBIAN), Some("/var/lib/mongodb"));
     assert_eq!(data(ROCKY), Some("/var/lib/mongo"));
     assert_eq!(data("ID=alpine\n"), None);
+}
+
+#[test]
+fn redis_and_postgresql_of_the_family_of_red_hat() {
+    let rhel = |version: &str| format!("ID=rocky\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID={version}\n");
+    let redis = |package, main, own| (package, main, own);
+    for (os_release, wanted, users, server) in [
+        (rhel("8.10"), redis("redis", "/etc/redis.conf", "/etc/redis-surefoot.conf"), Users::None, "postgresql-server"),
+        (
+            rhel("9.4"),
+            redis("redis", "/etc/redis/redis.conf", "/etc/redis/surefoot.conf"),
+            Users::WithChannels,
+            "postgresql-server",
+        ),
+        (
+            rhel("10.0"),
+            redis("valkey", "/etc/valkey/valkey.conf", "/etc/valkey/surefoot.conf"),
+            Users::WithChannels,
+            "postgresql-server",
+        ),
+        (
+            "ID=fedora\nVERSION_ID=43\n".to_owned(),
+            redis("valkey", "/etc/valkey/valkey.conf", "/etc/valkey/surefoot.conf"),
+            Users::WithChannels,
+            "postgresql-server",
+        ),
+        (
+            "ID=amzn\nID_LIKE=fedora\nVERSION_ID=2023\n".to_owned(),
+            redis("redis6", "/etc/redis6/redis6.conf", "/etc/redis6/surefoot.conf"),
+            Users::WithChannels,
+            "postgresql15-server",
+        ),
+    ] {
+        let facts = host(&os_release, "");
+        let layout = Redis::of(&facts).unwrap();
+        assert_eq!((layout.package, layout.main, layout.own), wanted, "{os_release}");
+        assert_eq!(layout.unit, format!("{}.service", layout.package));
+        assert_eq!((layout.users, layout.purged), (users, false), "{os_release}");
+        assert_eq!(Postgresql::of(&facts).unwrap().package(""), server, "{os_release}");
+    }
 }

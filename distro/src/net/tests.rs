@@ -178,3 +178,8 @@ fn urls() {
         }
     }
 }
+
+#[test]
+fn a_connection_sends_at_once_what_it_is_given() {
+    assert!(tcp(&server(""), SECOND).unwrap().nodelay().unwrap());
+}

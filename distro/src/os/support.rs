@@ -8,11 +8,15 @@ use crate::failure::{Class, Fault};
 use crate::packages::Manager;
 
 /// What is supported, with everything derived from it: base, its first version, and how that is told.
-pub const SUPPORTED: [(&str, &str, &str); 3] = [
+pub const SUPPORTED: [(&str, &str, &str); 5] = [
     ("debian", "11", "Debian 11 or later"),
     ("ubuntu", "20.04", "Ubuntu 20.04 or later"),
-    ("rhel", "9", "Enterprise Linux 9"),
+    ("rhel", "8", "Enterprise Linux 8 to 10"),
+    ("amzn", "2023", "Amazon Linux 2023"),
+    ("fedora", "41", "Fedora 41 or later"),
 ];
+/// The last major version of those whose next one may come with another package manager.
+const LAST: [(&str, u32); 2] = [("rhel", 10), ("amzn", 2023)];
 
 /// Can surefoot install on this host?
 ///
@@ -34,26 +38,21 @@ pub fn supported(facts: &Facts) -> Result<()> {
 fn reason(facts: &Facts) -> Option<String> {
     let (base, version) = (facts.base.as_str(), facts.base_version.as_str());
     let major = numbers(version).first().copied().unwrap_or(0);
-    let is_tried = base != "rhel" || major == 9;
-    if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base && is_tried) {
+    if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base) {
         return if version.is_empty() && facts.base_codename.is_empty() {
             Some(format!("it is derived from {base}, but does not tell from which version"))
         } else if !version.is_empty() && numbers(version) < numbers(least) {
             Some(too_old(base, version))
+        } else if LAST.iter().any(|(name, last)| *name == base && major > *last) {
+            Some("it is newer than all that surefoot was tried on".into())
         } else if Manager::of(facts).is_none() {
-            Some(format!("it has no {}", if base == "rhel" { "dnf" } else { "apt-get" }))
+            Some(format!("it has no {}", if facts.family == Family::RedHat { "dnf" } else { "apt-get" }))
         } else {
             None
         };
     }
     Some(match (facts.family, base) {
-        (Family::RedHat, "rhel") if major <= 6 => {
-            "Enterprise Linux 6 starts services with Upstart, and reached its end of life in November 2020".into()
-        }
-        (Family::RedHat, "amzn") if major > 2017 && major < 2023 => {
-            "Amazon Linux 1 starts services with Upstart, and reached its end of life in December 2023".into()
-        }
-        (Family::RedHat, _) => "installing with dnf was tried on Enterprise Linux 9 only".into(),
+        (Family::RedHat, _) => format!("'{}' is not a distribution that surefoot was tried on", facts.os),
         (Family::Suse, _) => "it is known by name, but installing with zypper is not there yet".into(),
         (Family::Alpine, _) => "it is known by name, but installing with apk is not there yet".into(),
         (Family::Arch, _) => "it is known by name, but installing with pacman is not there yet".into(),
@@ -69,6 +68,19 @@ fn too_old(base: &str, version: &str) -> String {
         }
         ("ubuntu", _) => format!("the standard support of Ubuntu {version} has ended"),
         ("debian", _) => format!("Debian {version} gets no updates any more"),
+        ("fedora", _) => format!("Fedora {version} gets no updates any more"),
+        ("rhel", [7, ..]) => {
+            "Enterprise Linux 7 has yum in place of dnf, and reached its end of life in June 2024".into()
+        }
+        ("rhel", _) => {
+            format!(
+                "Enterprise Linux {version} starts services with Upstart, and reached its end of life in November 2020"
+            )
+        }
+        ("amzn", [2, ..]) => "Amazon Linux 2 has yum in place of dnf, and reached its end of life in June 2026".into(),
+        ("amzn", _) => {
+            "Amazon Linux 1 starts services with Upstart, and reached its end of life in December 2023".into()
+        }
         _ => format!("{base} {version} is too old"),
     }
 }

@@ -152,7 +152,9 @@ fn a_refusal_says_why_and_what_is_supported() {
         ("debian-10", "Debian 10 gets no updates"),
         ("ol-6", "Upstart"),
         ("amzn-2018.03", "Amazon Linux 1"),
-        ("fedora-40", "Enterprise Linux 9 only"),
+        ("amzn-2", "Amazon Linux 2 has yum"),
+        ("rhel-7", "Enterprise Linux 7 has yum"),
+        ("fedora-40", "Fedora 40 gets no updates"),
         ("sles-15", "zypper"),
         ("alpine-3.20", "apk"),
         ("arch", "pacman"),
@@ -164,12 +166,11 @@ fn a_refusal_says_why_and_what_is_supported() {
         let fault = Fault::find(&error).unwrap();
         assert_eq!(fault.class, Class::Unsupported);
         assert!(fault.message.contains(&os.name) && fault.message.contains(why), "{file}: {}", fault.message);
-        assert!(
-            fault.advice.contains("Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 9"),
-            "{}",
-            fault.advice
-        );
+        let list = "Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 8 to 10, Amazon Linux 2023, Fedora 41 or later";
+        assert!(fault.advice.contains(list), "{}", fault.advice);
     }
+    let os = parse("f", b"ID=rhel\nVERSION_ID=11.0\n", "").unwrap();
+    assert!(supported(&facts(&os)).unwrap_err().to_string().contains("newer than all that surefoot was tried on"));
     let os = parse("f", b"ID=debian\nVERSION_ID=12\n", "").unwrap();
     let without_apt = Facts { package_manager: None, ..facts(&os) };
     assert!(supported(&without_apt).unwrap_err().to_string().ends_with("it has no apt-get"));

@@ -9,6 +9,7 @@ mod scripts;
 mod systemd;
 
 use std::fmt;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -19,6 +20,9 @@ use crate::command::Output;
 use crate::facts::Init;
 use crate::{Class, Fault, Host, Look};
 
+/// What `deb-systemd-helper` knows of the units that packages enable.
+const HELPER_STATE: &str = "/var/lib/systemd/deb-systemd-helper-enabled";
+
 /// What the service manager says of a unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
@@ -26,6 +30,8 @@ pub struct Unit {
     pub exists: bool,
     /// Is it enabled at boot? Also true where there is nothing to enable (systemd's `static`, `generated` and the like).
     pub enabled: bool,
+    /// Has it nothing that could be enabled or disabled (systemd's `static`)? Others start it.
+    pub is_static: bool,
     /// Is it masked (in /run or for good)?
     pub masked: bool,
     /// Is it masked for good, which only an administrator does?
@@ -125,6 +131,11 @@ pub fn act(host: &Host, act: Act, unit: &str) -> Result<Output> {
         Init::Systemd => systemd::act(host, act, unit),
         Init::OpenRc | Init::Scripts => scripts::act(host, act, unit),
     }
+}
+
+/// Does Debian's `deb-systemd-helper` know `unit` as one that its package enables, and whose links its package takes away?
+pub fn is_enabled_by_its_package(unit: &str) -> bool {
+    Path::new(HELPER_STATE).join(format!("{}.dsh-also", full_name(unit))).exists()
 }
 
 /// Lets systemd begin to start `unit`, and does not wait for it; says whether it will.

@@ -70,6 +70,11 @@ pub(super) fn is_enabled_in(root: &Path, unit: &str) -> bool {
     links(root, unit).iter().any(|(level, link)| "2345".contains(*level) && link.starts_with('S'))
 }
 
+/// Was the script of `unit` enabled once, and is no more?
+pub(super) fn is_disabled_in(root: &Path, unit: &str) -> bool {
+    !links(root, unit).is_empty() && !is_enabled_in(root, unit)
+}
+
 /// Runlevel and name of each link to the script of `unit`.
 fn links(root: &Path, unit: &str) -> Vec<(char, String)> {
     let mut links = Vec::new();

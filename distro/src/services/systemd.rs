@@ -85,6 +85,7 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
     unit.masked_for_good = unit.masked && file_state != "masked-runtime";
     // Behind a mask systemd sees nothing of the unit, and before it has read a file nothing of that.
     unit.exists = !matches!(load, "masked" | "not-found" | "") || is_installed_in(root, name);
+    unit.is_static = matches!(file_state, "static" | "transient");
     unit.enabled = match file_state {
         "enabled" | "static" | "alias" | "indirect" | "transient" => true,
         "masked" | "masked-runtime" => wanted_in(&root.join("etc/systemd/system"), name),
@@ -191,10 +192,13 @@ pub(super) fn act(host: &Host, act: Act, unit: &str) -> Result<Output> {
     if matches!(act, Act::Start | Act::Restart) {
         forget_starts(host, unit)?;
     }
-    Command::new("systemctl")
-        .args(["--no-ask-password", &act.to_string(), "--", unit])
-        .limit(JOB_LIMIT)
-        .output(&host.runner)
+    let mut command = Command::new("systemctl").args(["--no-ask-password", &act.to_string()]);
+    if act == Act::Enable && is_installed(unit) && !super::scripts::is_disabled_in(Path::new("/"), unit) {
+        // Links for the next boot are all there is to make. Told of them, systemd would read all of its units anew; and looking after an
+        // init script that the package has besides takes ten times as long.
+        command = command.arg("--root=/").env("SYSTEMCTL_SKIP_SYSV", "1");
+    }
+    command.args(["--", unit]).limit(JOB_LIMIT).output(&host.runner)
 }
 
 pub(super) fn launch(host: &Host, unit: &str) -> Result<bool> {

@@ -107,6 +107,7 @@ fn value(whole: &Value, schema: &Value) -> String {
         ("/AbsolutePath\"", "path"),
         ("/Mode\"", "permission bits"),
         ("/Account\"", "name"),
+        ("/Owner\"", "name"),
         ("/StepRef\"", "`step:ID`"),
     ] {
         if names.contains(reference) {

@@ -38,6 +38,10 @@ fn mistakes_are_told_with_their_line() {
         ("[inputs.x]\nask = \"?\"\n", "6: key 'type' is missing in input 'x'"),
         ("[inputs.x]\ntype = \"sekret\"\n", "7: type of input 'x' cannot be 'sekret'; did you mean 'secret'?"),
         (
+            "[inputs.x]\ntype = \"secret\"\ngenerate = 8\npattern = \"[a-z0-9]+\"\n",
+            "9: pattern of input 'x' does not match whatever may be generated: letters and digits",
+        ),
+        (
             "[inputs.x]\ntype = \"text\"\ngenerate = 8\n",
             "8: key 'generate' of input 'x' is for type secret, not for text",
         ),

@@ -16,8 +16,8 @@ fn settings_are_rendered_and_keep_their_types() {
     let blueprint = blueprint(
         "[inputs.site]\ntype = \"hostname\"\ndefault = \"{{ host.fqdn }}\"\n[inputs.disk]\ntype = \"bool\"\ndefault = true\n\
          [inputs.room]\ntype = \"size\"\ndefault = \"1 MiB\"\n[inputs.port]\ntype = \"text\"\ndefault = \"8080\"\npattern = \"[0-9]+\"\n\
-         [[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"http://{{ inputs.site }}/{{ product.name }}\"\n\
-         port = \"{{ inputs.port | int }}\"\nmemory = \"{{ inputs.room }}\"\non_disk = \"{{ inputs.disk }}\"\nmode = \"encrypted\"\n\
+         [[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"http://{{ inputs.site }}/{{ product.name | split('-') | first }}\"\n\
+         port = \"{{ ('a:' ~ inputs.port) | split(':') | last | int }}\"\nmemory = \"{{ inputs.room }}\"\non_disk = \"{{ inputs.disk }}\"\nmode = \"encrypted\"\n\
          servers = [{ name = \"{{ host.hostname }}\" }]\n",
     );
     blueprint.validate().unwrap();
@@ -137,6 +137,15 @@ fn secrets_are_known_and_never_told() {
         let error = expand(&made, &given, &direct(), &debian()).unwrap_err();
         let fault = Fault::find(&error).unwrap();
         assert!(!format!("{fault:?} {error:#}").to_lowercase().contains("hunter2"), "{fault:?}");
+    }
+    // Nor does a list hide it.
+    for argv in ["['prog', inputs.password]", "('prog ' ~ inputs.password) | split(' ')"] {
+        let made = blueprint(&format!(
+            "{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"x\"\nargv = \"{{{{ {argv} }}}}\"\n"
+        ));
+        let given = inputs(&made, &[], &[("SUREFOOT_INPUT_PASSWORD", "hunter2hunter2")]).unwrap();
+        let steps = expand(&made, &given, &direct(), &debian()).unwrap();
+        assert!(shown(&steps[0]).contains("secret: true"), "{argv}: {}", shown(&steps[0]));
     }
     let made = blueprint(&format!(
         "{SECRET}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"{{{{ inputs.password[:3] }}}}\"\n"

@@ -239,6 +239,27 @@ fn an_input_that_is_not_visible_is_not_there() {
 }
 
 #[test]
+fn what_is_not_visible_for_a_while_is_kept() {
+    let blueprint = of(
+        "[inputs.own]\ntype = \"bool\"\ndefault = true\n[inputs.server]\ntype = \"text\"\ndefault = \"\"\nwhen = \"inputs.own\"\n\
+         [inputs.a]\ntype = \"secret\"\ngenerate = 24\nwhen = \"inputs.own\"\n",
+    );
+    let mut first = inputs(&blueprint, &[("server", "one")], &[]).unwrap();
+    first.generate().unwrap();
+    let secret = first.secrets()[0].to_owned();
+    let mut stored = first.stored_form().unwrap();
+    for own in ["false", "true"] {
+        let kept = Stored::parse(Some(&stored.0), Some(&stored.1)).unwrap();
+        let given = Given { set: vec![("own".to_owned(), own.to_owned())], stored: kept, ..Given::default() };
+        let next = resolve(&blueprint, given, &debian(), None).unwrap();
+        assert_eq!(next.list().len(), if own == "true" { 3 } else { 1 });
+        stored = next.stored_form().unwrap();
+    }
+    assert_eq!(stored, first.stored_form().unwrap());
+    assert!(String::from_utf8(stored.1).unwrap().contains(&secret));
+}
+
+#[test]
 fn a_secret_is_generated_once() {
     let blueprint = of(
         "[inputs.a]\ntype = \"secret\"\ngenerate = 24\n[inputs.b]\ntype = \"secret\"\ngenerate = 24\n[inputs.c]\ntype = \"text\"\ndefault = \"x\"\n",

@@ -40,6 +40,8 @@ struct Note {
     #[serde(default)]
     servers: Vec<Server>,
     #[serde(default)]
+    argv: Vec<String>,
+    #[serde(default)]
     template: Option<String>,
     #[serde(default)]
     format: Option<Format>,
@@ -72,7 +74,8 @@ impl Kind for Note {
             (Some(name), None) => String::from_utf8(cx.file(name)?)?,
             _ => String::new(),
         };
-        let secret = cx.is_secret(&rendered) || cx.is_secret(&self.text);
+        let in_list = self.argv.iter().any(|word| cx.has_secret(word));
+        let secret = in_list || cx.is_secret(&rendered) || cx.is_secret(&self.text);
         Ok(vec![Box::new(Noted { note: self, rendered, secret })])
     }
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::owned;
-use super::value::{AbsolutePath, Account, Mode, Turn};
+use super::value::{AbsolutePath, Mode, Owner, Turn};
 use super::{Context, Kind};
 use crate::Resource;
 use crate::resources::directory::Directory;
@@ -19,9 +19,9 @@ pub struct Settings {
     /// Permission bits, "0755" where they are not given.
     mode: Option<Mode>,
     /// Owner, root where it is not given.
-    owner: Option<Account>,
+    owner: Option<Owner>,
     /// Group, the one with the owner's name where it is not given.
-    group: Option<Account>,
+    group: Option<Owner>,
     /// Will it hold data of the user? Then it is kept at uninstall, unless `--purge` is given, which removes all that is in it.
     #[serde(default)]
     data: bool,

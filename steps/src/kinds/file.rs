@@ -5,7 +5,7 @@ use distro::files::Meta;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::value::{AbsolutePath, Account, Mode, Turn, refused};
+use super::value::{AbsolutePath, Mode, Owner, Turn, refused};
 use super::{Context, Format, Kind};
 use crate::Resource;
 use crate::resources::checked::Checked;
@@ -28,9 +28,9 @@ pub struct Settings {
     /// Permission bits: "0644" where they are not given, "0600" for a file that holds a secret.
     mode: Option<Mode>,
     /// Owner, root where it is not given.
-    owner: Option<Account>,
+    owner: Option<Owner>,
     /// Group, the one with the owner's name where it is not given.
-    group: Option<Account>,
+    group: Option<Owner>,
     /// Must its content not be shown, although none of the inputs' secrets is in it?
     #[serde(default)]
     sensitive: bool,
@@ -84,8 +84,8 @@ impl Kind for Settings {
 }
 
 /// Root's where no owner is given; in the group with the owner's name where no group is.
-pub(super) fn owned(mode: Mode, owner: Option<Account>, group: Option<Account>) -> Meta {
-    let owner = owner.map_or_else(|| "root".to_owned(), |account| account.0);
-    let group = group.map_or_else(|| owner.clone(), |account| account.0);
+pub(super) fn owned(mode: Mode, owner: Option<Owner>, group: Option<Owner>) -> Meta {
+    let owner = owner.map_or_else(|| "root".to_owned(), |owner| owner.0);
+    let group = group.map_or_else(|| owner.clone(), |group| group.0);
     Meta::new(mode.0, owner, group)
 }

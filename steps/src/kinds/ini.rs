@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::owned;
-use super::value::{AbsolutePath, Account, Line, Mode, Turn, refused};
+use super::value::{AbsolutePath, Line, Mode, Owner, Turn, refused};
 use super::{Context, Kind};
 use crate::Resource;
 use crate::resources::file_attributes::FileAttributes;
@@ -38,9 +38,9 @@ struct Attributes {
     /// Permission bits.
     mode: Mode,
     /// Owner, root where it is not given.
-    owner: Option<Account>,
+    owner: Option<Owner>,
     /// Group, the one with the owner's name where it is not given.
-    group: Option<Account>,
+    group: Option<Owner>,
 }
 
 impl Kind for Settings {

@@ -12,12 +12,15 @@ pub mod htpasswd;
 pub mod http;
 pub mod ini;
 pub mod key_value;
+pub mod migration;
+pub mod module;
 pub mod mongodb;
 pub mod nginx_site;
 pub mod offer;
 pub mod packages;
 pub mod postgresql;
 pub mod rabbitmq;
+pub mod readable;
 pub mod redis;
 pub mod repository;
 mod server;
@@ -39,6 +42,8 @@ use distro::{Class, Facts, Fault};
 use serde::de::DeserializeOwned;
 
 use crate::Resource;
+use crate::resources::firewall::Firewall;
+use crate::resources::selinux;
 use offer::Offer;
 use settings::{Misfit, Node};
 use value::StepRef;
@@ -164,7 +169,11 @@ impl Entry {
 
 fn expand<K: Kind>(settings: &Node, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>, Refusal> {
     let kind: K = settings.read().map_err(Refusal::Settings)?;
-    kind.expand(cx).map_err(Refusal::Kind)
+    let mut resources = kind.expand(cx).map_err(Refusal::Kind)?;
+    // Before the services, which could not listen, or not be reached.
+    resources.splice(..0, Firewall::of(cx.facts(), &resources).map(|firewall| Box::new(firewall) as Box<dyn Resource>));
+    selinux::Ports::put_before(&mut resources, cx.facts());
+    Ok(resources)
 }
 
 fn offer<K: Kind>(settings: &Node, cx: &dyn Context) -> Result<Option<Offer>, Refusal> {
@@ -189,11 +198,14 @@ kinds! {
     http::Settings,
     ini::Settings,
     key_value::Settings,
+    migration::Settings,
+    module::Settings,
     mongodb::Settings,
     nginx_site::Settings,
     packages::Settings,
     postgresql::Settings,
     rabbitmq::Settings,
+    readable::Settings,
     redis::Settings,
     repository::Settings,
     service::Settings,

@@ -16,6 +16,7 @@ use crate::resources::data_folder::DataFolder;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
+use crate::resources::login::Login;
 use crate::resources::mongodb_user::{ADMIN_DATABASE, Account, MongodbUser, Role};
 use crate::resources::packages::Packages;
 use crate::resources::service::{Ready, Service};
@@ -114,8 +115,7 @@ impl Kind for Settings {
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         if !self.external.is_empty() {
             let users = self.users(cx, &self.external)?;
-            let logins = users.into_iter().skip(1).map(|user| user.account).collect();
-            return external(cx, &self.external, |addr| Ready::Mongodb { addr, logins });
+            return users.into_iter().skip(1).map(|user| external(cx, self.login(user))).collect();
         }
         let layout = Mongodb::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         self.check_version(cx)?;
@@ -150,7 +150,7 @@ impl Kind for Settings {
         resources.push(Box::new(Service {
             config: vec![CONFIG.into()],
             package: Some(SERVER.to_owned()),
-            ready: Some(Ready::Mongodb { addr: addr.clone(), logins: Vec::new() }),
+            ready: Some(Ready::Mongodb { addr: addr.clone(), login: None }),
             ports: vec![self.port],
             outside: outside(&bind),
             logs: vec![LOG.into()],
@@ -198,6 +198,23 @@ impl Settings {
             .into());
         }
         Ok(())
+    }
+
+    /// What a user of a server of another host has to be able to do.
+    fn login(&self, user: MongodbUser) -> Login {
+        let Account { database, name, .. } = &user.account;
+        let roles: Vec<String> =
+            user.roles.iter().map(|role| format!("{{ role: '{}', db: '{}' }}", role.name, role.database)).collect();
+        Login {
+            product: "MongoDB",
+            server: self.external.clone(),
+            user: Some(name.clone()),
+            remedy: format!(
+                "`db.getSiblingDB('{database}').createUser({{ user: '{name}', pwd: passwordPrompt(), roles: [{}] }})`, or `updateUser`",
+                roles.join(", ")
+            ),
+            ready: Ready::Mongodb { addr: self.external.clone(), login: Some((user.account, user.roles)) },
+        }
     }
 
     /// Keys of mongod.conf.
@@ -335,7 +352,7 @@ mod tests {
     #[test]
     fn a_server_of_another_host_is_only_asked() {
         let resources = Step::new("mongodb").expand::<Settings>(with(json!({"external": "db.example:27017"}))).unwrap();
-        assert_eq!(names(&resources), ["login db.example:27017"]);
+        assert_eq!(names(&resources), ["login app@db.example:27017"]);
         assert!(!format!("{resources:?}").contains("hunter"), "no password is told");
     }
 

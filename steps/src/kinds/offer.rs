@@ -52,8 +52,10 @@ pub struct Certificate {
     pub certificate: String,
     /// Path of its key. Only root may read it.
     pub key: String,
-    /// Folder in which the authority that renews it finds its answers, where one does.
+    /// Folder in which an authority finds its answers, where one gives it, or may be chosen to later on.
     pub webroot: Option<String>,
+    /// Does an authority renew it without us?
+    pub renewed: bool,
 }
 
 impl Certificate {

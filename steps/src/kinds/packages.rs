@@ -16,7 +16,8 @@ pub struct Settings {
     /// Names of the packages.
     #[schemars(length(min = 1))]
     names: Vec<String>,
-    /// Services that come with them and are configured by later steps: they are not started before that.
+    /// Services that come with them and are configured by later steps: they are neither started nor enabled before that, and stopped while
+    /// the packages are upgraded to another series.
     #[serde(default)]
     services: Vec<String>,
     /// Version or series that all of them have to be of: `3.9` takes 3.9.0-1, and not 3.10. An older one is upgraded.

@@ -13,6 +13,7 @@ use super::units::Size;
 use super::{Context, Kind, refused, unsupported};
 use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
+use crate::resources::login::Login;
 use crate::resources::packages::Packages;
 use crate::resources::postgresql::{Cluster, Database, NewCluster};
 use crate::resources::service::{Ready, Service};
@@ -40,7 +41,7 @@ pub struct Settings {
     extensions: Vec<String>,
     /// May the role make databases? Without it: as it is.
     createdb: Option<bool>,
-    /// Major version; the distribution's, where it is not given.
+    /// Major version; the distribution's, where it is not given and known.
     version: Option<u16>,
     /// Name of the cluster.
     #[serde(default = "main")]
@@ -153,13 +154,22 @@ impl Kind for Settings {
         let database = self.database.clone().unwrap_or_else(|| self.user.clone());
         self.check_names(cx, &database)?;
         if !self.external.is_empty() {
-            let ready = |addr| Ready::Postgres {
-                addr,
-                user: self.user.clone(),
-                password: self.password.clone(),
-                database: database.clone(),
+            let login = Login {
+                product: "PostgreSQL",
+                user: Some(self.user.clone()),
+                remedy: format!(
+                    "`CREATE ROLE {} LOGIN`, `\\password {}`, `CREATE DATABASE {database} OWNER {}`, and a line in its pg_hba.conf",
+                    self.user, self.user, self.user
+                ),
+                ready: Ready::Postgres {
+                    addr: self.external.clone(),
+                    user: self.user,
+                    password: self.password,
+                    database,
+                },
+                server: self.external,
             };
-            return external(cx, &self.external, ready);
+            return Ok(vec![external(cx, login)?]);
         }
         let layout = Postgresql::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
@@ -167,7 +177,7 @@ impl Kind for Settings {
             return Err(refused(cx, "there is no port 0", "leave 'port' out for the cluster's own"));
         }
         let cluster = self.cluster(cx, layout, reached_at(&bind))?;
-        let paths = cluster.paths();
+        let (paths, package) = (cluster.paths(), layout.package(&cluster.version));
         let main = format!("{}/postgresql.conf", paths.folder);
         let logins = format!("{}/pg_hba.conf", paths.folder);
         let ready = Ready::Cluster { cluster: cluster.clone(), user: self.user.clone(), database: database.clone() };
@@ -177,14 +187,14 @@ impl Kind for Settings {
         match layout {
             Postgresql::Versioned(_) => {
                 let units = vec![ALL_CLUSTERS.to_owned(), paths.unit.clone()];
-                resources.push(Box::new(Packages::new(vec![paths.package.clone()], units)));
+                resources.push(Box::new(Packages::new(vec![package.clone()], units)));
                 resources.push(Box::new(own(0o644)));
             }
             Postgresql::Single { extensions, .. } => {
-                let mut names = vec![paths.package.clone()];
+                let mut names = vec![package.clone()];
                 names.extend((!self.extensions.is_empty()).then(|| extensions.to_owned()));
                 resources.push(Box::new(Packages::new(names, vec![paths.unit.clone()])));
-                resources.push(Box::new(NewCluster { cluster: cluster.clone() }));
+                resources.push(Box::new(NewCluster { cluster: cluster.clone(), package: package.clone() }));
                 resources.push(Box::new(own(0o600)));
                 resources.push(Box::new(KeyValue {
                     path: main.clone(),
@@ -206,7 +216,7 @@ impl Kind for Settings {
             reload: true,
             config: vec![logins.into()],
             start_config: vec![main.into(), paths.own.into()],
-            package: Some(paths.package),
+            package: Some(package),
             ready: Some(ready),
             ports: self.port.into_iter().collect(),
             outside: outside(&bind),
@@ -328,7 +338,7 @@ mod tests {
         step.facts.family = Family::RedHat;
         let settings = json!({"user": "a", "password": "hunter2", "external": "db.example.com:5432"});
         let resources = step.expand::<Settings>(settings).unwrap();
-        assert_eq!(names(&resources), ["login db.example.com:5432"]);
+        assert_eq!(names(&resources), ["login a@db.example.com:5432"]);
         assert!(!format!("{resources:?}").contains("hunter2"));
     }
 

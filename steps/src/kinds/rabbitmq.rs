@@ -16,6 +16,7 @@ use crate::Resource;
 use crate::resources::data_folder::DataFolder;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
+use crate::resources::login::Login;
 use crate::resources::packages::Packages;
 use crate::resources::rabbitmq::{Accounts, FirstDefinitions, NodeAddress, NodeName, Permission, Plugins, User};
 use crate::resources::service::{Ready, Service};
@@ -233,8 +234,17 @@ impl Kind for Settings {
         self.check(cx)?;
         if !self.external.is_empty() {
             let vhost = self.vhosts.first().cloned().unwrap_or_default();
-            let (user, password) = (self.user.clone(), self.password.clone());
-            return external(cx, &self.external, |addr| Ready::Amqp { addr, user, password, vhost });
+            let login = Login {
+                product: "RabbitMQ",
+                user: Some(self.user.clone()),
+                remedy: format!(
+                    "`rabbitmqctl add_user` or `change_password`, then `rabbitmqctl set_permissions -p {vhost} {} '.*' '.*' '.*'`",
+                    self.user
+                ),
+                ready: Ready::Amqp { addr: self.external.clone(), user: self.user, password: self.password, vhost },
+                server: self.external,
+            };
+            return Ok(vec![external(cx, login)?]);
         }
         let layout = Rabbitmq::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
@@ -288,7 +298,9 @@ impl Kind for Settings {
         ]);
         if let Some(mapper) = mapper {
             let package = Some(mapper.package.to_owned());
-            resources.push(Box::new(Service { package, ..Service::new(mapper.socket) }));
+            for unit in [mapper.socket, mapper.unit] {
+                resources.push(Box::new(Service { package: package.clone(), ..Service::new(unit) }));
+            }
         }
         resources.extend::<Vec<Box<dyn Resource>>>(vec![
             Box::new(Service {
@@ -343,6 +355,7 @@ mod tests {
             "directory /etc/rabbitmq/definitions.d",
             "file /etc/rabbitmq/definitions.d/surefoot.json",
             "service epmd.socket",
+            "service epmd.service",
             "service rabbitmq-server.service",
             "accounts rabbitmq-server.service",
         ];
@@ -416,7 +429,7 @@ mod tests {
     fn a_server_that_is_there_already() {
         let settings = json!({"user": "a", "password": "hunter2", "external": "mq.example.com:5672"});
         let resources = Step::new("broker").expand::<Settings>(settings).unwrap();
-        assert_eq!(names(&resources), ["login mq.example.com:5672"]);
+        assert_eq!(names(&resources), ["login a@mq.example.com:5672"]);
         assert!(!format!("{resources:?}").contains("hunter2"));
     }
 

@@ -16,6 +16,7 @@ use crate::resources::data_folder::DataFolder;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
+use crate::resources::login::Login;
 use crate::resources::packages::Packages;
 use crate::resources::service::{Ready, Service};
 use crate::{KeyFormat, Resource, Stage};
@@ -107,8 +108,17 @@ impl Kind for Settings {
 
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         if !self.external.is_empty() {
-            let (user, password) = (self.user, Some(self.password));
-            return external(cx, &self.external, |addr| Ready::Redis { addr, user, password });
+            let login = Login {
+                product: "Redis",
+                user: self.user.clone(),
+                remedy: match &self.user {
+                    Some(user) => format!("`ACL SETUSER {user}`; `ACL LIST` shows who may log in"),
+                    None => "the password is what `requirepass` says in its redis.conf".to_owned(),
+                },
+                ready: Ready::Redis { addr: self.external.clone(), user: self.user, password: Some(self.password) },
+                server: self.external,
+            };
+            return Ok(vec![external(cx, login)?]);
         }
         let layout = Redis::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
@@ -267,6 +277,8 @@ mod tests {
             ("ubuntu", "22.04", Some("user default off\nuser app on \">a \\\"b\" allkeys +@all\n")),
             ("ubuntu", "24.04", Some("user default off\nuser app on \">a \\\"b\" allkeys allchannels +@all\n")),
             ("ubuntu", "20.04", None),
+            ("rhel", "8.10", None),
+            ("rhel", "9.4", Some("user default off\nuser app on \">a \\\"b\" allkeys allchannels +@all\n")),
         ] {
             (step.facts.base, step.facts.base_version) = (base.into(), version.into());
             match (step.expand::<Settings>(settings()), wanted) {

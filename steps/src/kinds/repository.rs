@@ -46,7 +46,7 @@ pub struct Settings {
     /// Full fingerprints of all primary keys in that file. A file with another key in it is refused.
     #[schemars(length(min = 1))]
     fingerprints: Vec<String>,
-    /// Which versions apt prefers; none for dnf.
+    /// Which versions apt prefers. dnf sees nothing of the repository but these, and knows `version …` alone.
     #[serde(default)]
     pins: Vec<PinSettings>,
     /// Files in which another installer may have put the same repository, with a keyring of its own, which package managers do not take
@@ -209,9 +209,10 @@ impl Settings {
     fn check_suites(&self, manager: Manager) -> Result<(), String> {
         if !manager.has_suites() {
             let more = [&self.suites, &self.components, &self.architectures].iter().any(|list| !list.is_empty());
-            return match (more || !self.pins.is_empty(), self.uris.iter().find(|uri| uri.contains('$'))) {
+            let other = self.pins.iter().any(|pin| !pin.pin.starts_with("version "));
+            return match (more || other, self.uris.iter().find(|uri| uri.contains('$'))) {
                 (true, _) => Err(format!(
-                    "'suites', 'components', 'architectures' and 'pins' are nothing that {} has",
+                    "'suites', 'components', 'architectures' and pins by origin or release are nothing that {} has",
                     manager.name()
                 )),
                 (_, Some(uri)) => {
@@ -355,9 +356,21 @@ mod tests {
             assert!(why.starts_with(expected), "{changes}: {why}");
         }
         let with_nothing_else = json!({"suites": [], "components": []});
-        assert_eq!(with(with_nothing_else.clone()).check("redis", Manager::Dnf), Ok(()));
+        let pinned = json!({
+            "suites": [], "components": [], "pins": [{"packages": ["st2"], "pin": "version 3.9.*", "priority": 1001}],
+        });
+        for changes in [with_nothing_else, pinned] {
+            assert_eq!(with(changes).check("redis", Manager::Dnf), Ok(()));
+        }
         for (changes, expected) in [
-            (json!({}), "'suites', 'components', 'architectures' and 'pins' are nothing that dnf has"),
+            (
+                json!({}),
+                "'suites', 'components', 'architectures' and pins by origin or release are nothing that dnf has",
+            ),
+            (
+                json!({"suites": [], "components": [], "pins": [{"packages": ["*"], "pin": "origin a", "priority": 1}]}),
+                "'suites', 'components', 'architectures' and pins by origin or release",
+            ),
             (
                 json!({"suites": [], "components": [], "uris": ["https://x/$basearch"]}),
                 "'https://x/$basearch' has a variable in it",

@@ -7,7 +7,6 @@ use anyhow::Result;
 use super::{Context, refused};
 use crate::Resource;
 use crate::resources::login::Login;
-use crate::resources::service::Ready;
 
 /// Where to listen: where the setting `bind` says, else on loopback, of IPv6 too where the host has it.
 ///
@@ -41,26 +40,49 @@ pub(super) fn outside(bind: &[IpAddr]) -> bool {
     bind.iter().any(|address| !address.is_loopback())
 }
 
-/// The resources of a step whose server somebody else runs, at `server` (the setting `external`): only that it takes the login.
+/// The resource of a step whose server somebody else runs (the setting `external`): only that it takes the login.
 ///
 /// # Errors
-/// Class `blueprint`, where `server` is not a host with a port.
-pub(super) fn external(
-    cx: &dyn Context,
-    server: &str,
-    ready: impl FnOnce(String) -> Ready,
-) -> Result<Vec<Box<dyn Resource>>> {
-    let has_port = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
-    if !server.rsplit_once(':').is_some_and(has_port) {
+/// Class `blueprint`, where the server is not a host with a port.
+pub(super) fn external(cx: &dyn Context, login: Login) -> Result<Box<dyn Resource>> {
+    if !is_host_with_port(&login.server) {
         let advice = "write it as db.example.com:5432, 10.0.0.1:5432 or [fd00::1]:5432";
-        return Err(refused(cx, &format!("'external': '{server}' is not a host with a port"), advice));
+        return Err(refused(cx, &format!("'external': '{}' is not a host with a port", login.server), advice));
     }
-    Ok(vec![Box::new(Login { server: server.to_owned(), ready: ready(server.to_owned()) })])
+    Ok(Box::new(login))
+}
+
+fn is_host_with_port(server: &str) -> bool {
+    let Some((host, port)) = server.rsplit_once(':') else { return false };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(plain),
+    };
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers() {
+        for (server, good) in [
+            ("db.example.com:5432", true),
+            ("10.0.0.1:5432", true),
+            ("[fd00::1]:5432", true),
+            ("db", false),
+            (":5432", false),
+            ("db:0", false),
+            ("fd00::1:5432", false),
+            ("a:27017,b:27017", false),
+            ("amqp://mq:5672", false),
+            ("user@db:5432", false),
+        ] {
+            assert_eq!(is_host_with_port(server), good, "{server}");
+        }
+    }
 
     #[test]
     fn where_it_is_reached() {

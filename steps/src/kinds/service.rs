@@ -43,6 +43,12 @@ pub struct Settings {
     /// TCP ports that it listens on.
     #[serde(default)]
     ports: Vec<u16>,
+    /// Does it reach other hosts? Then it gets the proxy and the CA that were given.
+    #[serde(default = "yes")]
+    network: bool,
+    /// Are these for other hosts, too? firewalld lets them through then, where it runs.
+    #[serde(default)]
+    outside: bool,
 }
 
 /// What has to answer: one of these.
@@ -87,7 +93,7 @@ impl Kind for Settings {
             }
         };
         let mut config: Vec<PathBuf> = self.config.into_iter().map(Into::into).collect();
-        let mut resources = network(cx, &unit)?;
+        let mut resources = if self.network { network(cx, &unit)? } else { Vec::new() };
         if let Some(template) = &self.instances {
             if !template.ends_with('@') {
                 let fault = refused(&format!("'instances' names no template: '{template}'"));
@@ -107,7 +113,7 @@ impl Kind for Settings {
             package: self.package,
             ready,
             ports: self.ports,
-            outside: true,
+            outside: self.outside,
             ..Service::new(unit)
         }));
         Ok(resources)

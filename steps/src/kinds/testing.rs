@@ -37,7 +37,9 @@ impl Step {
             container: None,
             vm: None,
             selinux: None,
+            firewalld_zone: None,
             apparmor: false,
+            fips: false,
             machine_id: String::new(),
             boot_id: String::new(),
             hostname: "host".into(),
@@ -46,6 +48,9 @@ impl Step {
             cpus: 1,
             ipv6: true,
             avx: true,
+            user: String::new(),
+            user_home: String::new(),
+            user_group: String::new(),
             nginx: None,
         };
         Self { id, facts, network: Setting::default() }
@@ -96,6 +101,7 @@ impl Context for Step {
                 certificate: "/c.crt".into(),
                 key: "/c.key".into(),
                 webroot: (id == "renewed").then(|| "/webroot".into()),
+                renewed: id == "renewed",
             })),
             "users" => Some(Offer::Users(Users { path: "/users".into(), login: ("eve".into(), "hunter2".into()) })),
             _ => None,

@@ -86,7 +86,7 @@ fn settings_that_are_refused() {
         ("file", json!({"path": "/a", "content": "hunter2", "mode": "0644"}), "lets everybody read the secret in /a"),
         ("file", json!({"path": "a", "content": "x"}), "expected an absolute path"),
         ("file", json!({"path": "/a", "content": "x", "mode": 644}), "expected permission bits as a text"),
-        ("file", json!({"path": "/a", "content": "x", "owner": "-d"}), "expected a name"),
+        ("file", json!({"path": "/a", "content": "x", "owner": "-d"}), "expected the name of a user"),
         ("file", json!({"path": "/a", "content": "x", "stage": "verify"}), "unknown variant `verify`"),
         ("file", json!({"path": "/a", "contents": "x"}), "unknown field `contents`"),
         ("symlink", json!({"path": "/a", "target": ""}), "'target' is not a path"),

@@ -62,7 +62,7 @@ impl Settings {
                     let advice = "give an absolute path without spaces, quotes, '$' and ';'";
                     return Err(refused(cx, &format!("'{path}' is not a path that can be used"), advice));
                 }
-                Ok(Some(Certificate { certificate, key, webroot: None }))
+                Ok(Some(Certificate { certificate, key, webroot: None, renewed: false }))
             }
             _ => Err(refused(cx, "'certificate' and 'key' go together", "give both, or leave both out")),
         }
@@ -82,7 +82,7 @@ impl Settings {
 
 fn own(cx: &dyn Context) -> Certificate {
     let path = |ending: &str| format!("{FOLDER}/{}-{}.{ending}", cx.product(), cx.step());
-    Certificate { certificate: path("crt"), key: path("key"), webroot: None }
+    Certificate { certificate: path("crt"), key: path("key"), webroot: None, renewed: false }
 }
 
 impl Kind for Settings {
@@ -113,8 +113,11 @@ impl Kind for Settings {
     }
 
     fn offer(self, cx: &dyn Context) -> Result<Option<Offer>> {
-        let webroot = self.asked(cx)?.map(|request| request.webroot);
-        Ok(Some(Offer::Certificate(self.given(cx)?.unwrap_or_else(|| Certificate { webroot, ..own(cx) }))))
+        let renewed = self.asked(cx)?.is_some();
+        // The site answers before an authority is chosen, too: it has port 80 by the time that one is asked.
+        let webroot = self.acme.as_ref().map(|_| acme::WEBROOT.to_owned());
+        let files = self.given(cx)?.unwrap_or_else(|| own(cx));
+        Ok(Some(Offer::Certificate(Certificate { webroot, renewed, ..files })))
     }
 }
 
@@ -173,12 +176,20 @@ mod tests {
             "{unit}"
         );
         match serde_json::from_value::<Settings>(settings).unwrap().offer(&step).unwrap() {
-            Some(Offer::Certificate(files)) => assert_eq!(files.webroot.as_deref(), Some("/var/lib/surefoot-acme")),
+            Some(Offer::Certificate(files)) => {
+                assert_eq!((files.webroot.as_deref(), files.renewed), (Some("/var/lib/surefoot-acme"), true));
+            }
             other => panic!("{other:?}"),
         }
-        // No authority after all, as an input may say.
+        // No authority yet, as an input may say.
         let none = json!({"names": ["a"], "acme": {"directory": ""}});
-        assert_eq!(step.expand::<Settings>(none).unwrap().len(), 2);
+        assert_eq!(step.expand::<Settings>(none.clone()).unwrap().len(), 2);
+        match serde_json::from_value::<Settings>(none).unwrap().offer(&step).unwrap() {
+            Some(Offer::Certificate(files)) => {
+                assert_eq!((files.webroot.as_deref(), files.renewed), (Some("/var/lib/surefoot-acme"), false));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub struct Account(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line(pub String);
 
+/// Name of a user or group that somebody else made, perhaps in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(pub String);
+
 /// What another step makes, written `step:ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepRef(pub String);
@@ -87,6 +91,15 @@ impl Account {
         let first = text.bytes().next().is_some_and(letter);
         let rest = text.bytes().all(|byte| letter(byte) || byte.is_ascii_digit() || byte == b'-');
         (first && rest && text.len() <= 32).then(|| Self(text.to_owned()))
+    }
+}
+
+impl Owner {
+    const EXPECTED: &str = "the name of a user or group, such as \"st2\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        let good = |c: char| !c.is_control() && !c.is_whitespace() && c != ':' && c != '/';
+        (!text.is_empty() && !text.starts_with('-') && text.chars().all(good)).then(|| Self(text.to_owned()))
     }
 }
 
@@ -171,6 +184,7 @@ values! {
     AbsolutePath: false, { "description": "Absolute path.", "type": "string", "pattern": "^(/[^/]+)+$" };
     Mode: false, { "description": "Permission bits in octal: \"0640\".", "type": "string", "pattern": "^[0-7]{3,4}$" };
     Account: false, { "description": "Name of a user or group.", "type": "string", "pattern": "^[a-z_][a-z0-9_-]{0,31}$" };
+    Owner: false, { "description": "Name of a user or group.", "type": "string", "pattern": "^[^-:/\\s][^:/\\s]*$" };
     StepRef: false, { "description": "Another step: \"step:ID\".", "type": "string", "pattern": "^step:[a-z0-9_-]+$" };
     Line: true, {
         "description": "One line of text, a whole number, true or false.",
@@ -210,6 +224,16 @@ mod tests {
         }
         for name in ["", "-d", "0", "a:b", "Eve", "a b", "a\n", "ü", &"a".repeat(33)] {
             assert!(Account::parse(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn owners() {
+        for name in ["st2", "Jo.Doe", "jo@corp.example", "CORP\\jo", "ü"] {
+            assert!(Owner::parse(name).is_some(), "{name}");
+        }
+        for name in ["", "-d", "a:b", "a/b", "a b", "a\n"] {
+            assert!(Owner::parse(name).is_none(), "{name:?}");
         }
     }
 

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::units::Span;
+use super::value::Turn;
 use super::{Context, Kind};
+use crate::Resource;
 use crate::resources::wait::{Wait, What};
-use crate::{Resource, Stage};
 
 /// How long is waited where the step does not say.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,6 +37,9 @@ pub struct Settings {
     socket: Option<String>,
     /// How long to wait, 30 s where it is not given.
     limit: Option<Span>,
+    /// When it is waited for.
+    #[serde(default)]
+    stage: Turn,
 }
 
 impl Kind for Settings {
@@ -71,7 +75,7 @@ impl Kind for Settings {
             return Err(refused("'status' and 'any_certificate' go with 'url' only").into());
         }
         let limit = self.limit.map_or(LIMIT, |span| span.0);
-        Ok(vec![Box::new(Wait { what, limit, stage: Stage::Configure })])
+        Ok(vec![Box::new(Wait { what, limit, stage: self.stage.into() })])
     }
 }
 

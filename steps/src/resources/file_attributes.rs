@@ -27,7 +27,7 @@ impl FileAttributes {
             return Ok(pending);
         }
         let Some(seen) = files::stat(cx.look, path)? else {
-            return Ok(Probe::Pending(format!("file {}", self.path)));
+            return paths::missing(cx, &self.path);
         };
         Ok(match paths::attributes(&self.path, &seen.meta, &self.meta) {
             None => Probe::InPlace(Value::Null),

@@ -111,7 +111,8 @@ mod tests {
             ("k", "k", "a.example", Some((Class::Tls, "cannot be used: no certificate can be read: there is none"))),
             ("none", "k", "a.example", Some((Class::Host, "No such file or directory"))),
         ] {
-            let files = offer::Certificate { certificate: trial.at(file), key: trial.at(key), webroot: None };
+            let files =
+                offer::Certificate { certificate: trial.at(file), key: trial.at(key), webroot: None, renewed: false };
             let given = GivenCertificate { files, names: vec![name.to_owned()] };
             let error = trial.probe(&given).err().map(|error| (Fault::class_of(&error), error.to_string()));
             match (error, wanted) {

@@ -10,10 +10,16 @@ use crate::{Change, Claim, Cx, Endpoint, Probe, Resource, Stage};
 /// A server that somebody else runs. It is asked before anything is touched, and nothing of it is ever changed.
 #[derive(Debug)]
 pub struct Login {
+    /// What it is: `PostgreSQL`.
+    pub product: &'static str,
     /// Where: `db.example.com:5432`.
     pub server: String,
+    /// Who logs in; none is the server's default user.
+    pub user: Option<String>,
     /// The login that it must take.
     pub ready: Ready,
+    /// What lets the login in, on the server's side, for the advice.
+    pub remedy: String,
 }
 
 impl Resource for Login {
@@ -22,7 +28,10 @@ impl Resource for Login {
     }
 
     fn key(&self) -> String {
-        self.server.clone()
+        match &self.user {
+            Some(user) => format!("{user}@{}", self.server),
+            None => self.server.clone(),
+        }
     }
 
     fn stage(&self) -> Stage {
@@ -39,7 +48,7 @@ impl Resource for Login {
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        let server = &self.server;
+        let server = format!("{} at {}", self.product, self.server);
         match self.ready.ask_again(&cx.host.runner)? {
             Answer::Ready => Ok(Probe::InPlace(Value::Null)),
             Answer::NotYet(said) | Answer::Stale(said) => {
@@ -47,9 +56,12 @@ impl Resource for Login {
                     .advice("see that it runs, that this host may reach it, and that address and port are right")
                     .into())
             }
-            Answer::Refused(said) => Err(Fault::new(Class::Login, format!("{server} refuses the login: {said}"))
-                .advice("correct the name or the password in the inputs, or let its owner give the login the right")
-                .into()),
+            Answer::Refused(said) => {
+                let who = self.user.as_ref().map_or("its default user".to_owned(), |user| format!("'{user}'"));
+                Err(Fault::new(Class::Login, format!("{server} refuses the login of {who}: {said}"))
+                    .advice(format!("correct the password in the inputs; or let the login in there: {}", self.remedy))
+                    .into())
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use distro::net::bson::{Document, Value};
 use distro::net::{Endpoint, Mongodb, Refusal, Silence};
 use distro::{Class, Fault, files};
 
-use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, Undone};
+use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
 
 /// How long one conversation with the server may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -118,8 +118,8 @@ enum Found {
     Lacks(Vec<Role>),
     /// There is none.
     Nobody,
-    /// It has another password, and lacks these roles.
-    OtherPassword(Vec<Role>),
+    /// It has another password, and lacks these roles; with the keyed digest of that password, where it is the administrator's.
+    OtherPassword { had: Option<String>, lacks: Vec<Role> },
     /// The administrator is not there yet.
     NoAdmin,
 }
@@ -169,7 +169,7 @@ impl MongodbUser {
         self.roles.iter().filter(|role| !has(role)).cloned().collect()
     }
 
-    fn look(&self) -> Result<Found> {
+    fn look(&self, cx: &Cx<'_>) -> Result<Found> {
         let refusal = match self.login(&self.account)? {
             Ok(mut server) => {
                 let status = Document::default().with("connectionStatus", 1);
@@ -185,7 +185,12 @@ impl MongodbUser {
         let who = Document::default().with("usersInfo", self.account.name.as_str());
         let said = self.ask(&mut server, "tell about its users", &self.account.database, who)?;
         Ok(match said.documents("users").first() {
-            Some(user) => Found::OtherPassword(self.lacking(&user.documents("roles"))),
+            Some(user) => {
+                let as_admin = Account { password: admin.password.clone(), ..self.account.clone() };
+                let lacks = self.lacking(&user.documents("roles"));
+                let had = self.login(&as_admin)?.is_ok().then(|| cx.digest(admin.password.as_bytes()));
+                Found::OtherPassword { had, lacks }
+            }
             None => Found::Nobody,
         })
     }
@@ -203,7 +208,7 @@ impl MongodbUser {
             let who = Document::default().with("usersInfo", self.account.name.as_str());
             let said = self.ask(&mut server, "tell about its users", ADMIN_DATABASE, who)?;
             let roles = said.documents("users").first().map(|user| user.documents("roles")).unwrap_or_default();
-            return Ok(Found::OtherPassword(self.lacking(&roles)));
+            return Ok(Found::OtherPassword { had: None, lacks: self.lacking(&roles) });
         }
         let Account { name, .. } = &self.account;
         let file = if Path::new(&self.admin_file).exists() {
@@ -250,10 +255,21 @@ impl MongodbUser {
         let grant = |role: Role| Change::new(format!("role {role}"), format!("grant {role}"), self.undo(Some(&role)));
         match found {
             Found::Lacks(roles) => roles.into_iter().map(grant).collect(),
-            Found::OtherPassword(roles) => {
-                let why = format!("the password that '{}' had in MongoDB before is not known", self.account.name);
-                let password = Change::new("password", "set the password", Undo::Kept { why });
-                std::iter::once(password).chain(roles.into_iter().map(grant)).collect()
+            Found::OtherPassword { had, lacks } => {
+                let undo = if let Some(had) = had {
+                    Undo::MongodbPassword {
+                        had,
+                        addr: self.addr.clone(),
+                        admin: self.admin_file.clone(),
+                        database: self.account.database.clone(),
+                        name: self.account.name.clone(),
+                    }
+                } else {
+                    let why = format!("the password that '{}' had in MongoDB before is not known", self.account.name);
+                    Undo::Kept { why }
+                };
+                let password = Change::new("password", "set the password", undo);
+                std::iter::once(password).chain(lacks.into_iter().map(grant)).collect()
             }
             Found::Nobody | Found::NoAdmin => {
                 let roles: Vec<String> = self.roles.iter().map(Role::to_string).collect();
@@ -322,7 +338,7 @@ impl Resource for MongodbUser {
             .advice("upgrade it, one series after the other as its documentation says, then run again")
             .into());
         }
-        let found = self.look()?;
+        let found = self.look(cx)?;
         if matches!(found, Found::NoAdmin) {
             return Ok(Probe::Pending("the administrator of MongoDB".to_owned()));
         }
@@ -370,28 +386,59 @@ pub(crate) fn undo(
     role: Option<&(String, String)>,
 ) -> Result<Undone> {
     let what = role.map_or(format!("user '{name}'"), |(role, _)| format!("role '{role}' of user '{name}'"));
-    let kept = |why: String| Ok(Undone::Kept(format!("{what} of MongoDB: {why}")));
+    let command = |_: &Account| {
+        Ok(match role {
+            None => Document::default().with("dropUser", name),
+            Some((role, of)) => {
+                let role = Document::default().with("role", role.as_str()).with("db", of.as_str());
+                Document::default().with("revokeRolesFromUser", name).with("roles", Value::List(vec![role.into()]))
+            }
+        })
+    };
+    command_of_admin(addr, admin, database, (&format!("{what} of MongoDB"), "removed"), command)
+}
+
+/// Gives a user the administrator's password, which it had, where that is the same still (`had` is its keyed digest).
+pub(crate) fn undo_password(
+    cx: &UndoCx<'_>,
+    addr: &str,
+    admin: &str,
+    (database, name): (&str, &str),
+    had: &str,
+) -> Result<Undone> {
+    let what = format!("the password of user '{name}' of MongoDB");
+    command_of_admin(addr, admin, database, (&what, "put back"), |admin| {
+        if crate::digest(cx.key, admin.password.as_bytes()) != had {
+            return Err("the administrator, whose password it had, has another one by now".to_owned());
+        }
+        Ok(Document::default().with("updateUser", name).with("pwd", admin.password.as_str()))
+    })
+}
+
+/// Gives the administrator's `command`, and says that `what` was `done`. Where there is none, which says why, or no login is to be had, it is
+/// kept.
+fn command_of_admin(
+    addr: &str,
+    admin: &str,
+    database: &str,
+    (what, done): (&str, &str),
+    command: impl Fn(&Account) -> Result<Document, String>,
+) -> Result<Undone> {
+    let kept = |why: String| Ok(Undone::Kept(format!("{what}: {why}")));
     let Some(account) = Account::in_file(admin)? else { return kept(format!("{admin} has no login")) };
     let Ok(address) = addr.parse() else { return kept(format!("'{addr}' is no address")) };
+    let command = match command(&account) {
+        Ok(command) => command,
+        Err(why) => return kept(why),
+    };
     let said = Mongodb::connect(&Endpoint::Tcp(address), LIMIT).and_then(|mut server| {
         Ok(match server.login(&account.database, &account.name, &account.password)? {
-            Ok(()) => {
-                let command = match role {
-                    None => Document::default().with("dropUser", name),
-                    Some((role, of)) => {
-                        let role = Document::default().with("role", role.as_str()).with("db", of.as_str());
-                        Document::default()
-                            .with("revokeRolesFromUser", name)
-                            .with("roles", Value::List(vec![role.into()]))
-                    }
-                };
-                server.command(database, command)?
-            }
+            Ok(()) => server.command(database, command)?,
             Err(refusal) => Err(refusal),
         })
     });
     match said {
-        Ok(Ok(_)) => Ok(Undone::Done(format!("removed {what} of MongoDB"))),
+        Ok(Ok(_)) => Ok(Undone::Done(format!("{done} {what}"))),
         Ok(Err(refusal)) if refusal.code == Refusal::NO_USER => Ok(Undone::Gone),
         Ok(Err(refusal)) => kept(refusal.message),
         Err(silence) => kept(silence.to_string()),
@@ -455,7 +502,7 @@ mod tests {
             ["role readWrite@shop: grant readWrite@shop"]
         );
         assert_eq!(told(user(true).changes(Found::Nobody)), ["user: create, with readWrite@shop, read@other"]);
-        let changes = user(true).changes(Found::OtherPassword(roles[1..].to_vec()));
+        let changes = user(true).changes(Found::OtherPassword { had: None, lacks: roles[1..].to_vec() });
         assert!(matches!(changes[0].undo, Undo::Kept { .. }));
         assert!(
             matches!(&changes[1].undo, Undo::MongodbUser { role: Some((role, of)), .. } if role == "read" && of == "other")

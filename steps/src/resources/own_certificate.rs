@@ -173,7 +173,12 @@ mod tests {
 
     fn own(trial: &Trial, names: &[&str]) -> OwnCertificate {
         OwnCertificate {
-            files: offer::Certificate { certificate: trial.at("a.crt"), key: trial.at("a.key"), webroot: None },
+            files: offer::Certificate {
+                certificate: trial.at("a.crt"),
+                key: trial.at("a.key"),
+                webroot: None,
+                renewed: false,
+            },
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             also: vec!["box".into()],
         }

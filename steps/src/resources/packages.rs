@@ -1,5 +1,7 @@
 //! Packages that are installed. All sets of a run are installed in one transaction, which the engine asks for.
 
+mod upgrade;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -8,15 +10,16 @@ use distro::packages::{Archive, Known, Manager, Package, Solution, State};
 use distro::{Class, Fault, Look};
 use serde_json::Value;
 
+use self::upgrade::Stopped;
 use crate::undo::{Undo, Undone};
 use crate::{Change, Claim, Cx, Probe, Resource, Stage};
 
 /// A set of packages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Packages {
     /// Names of the packages, with `:arch` where it is a foreign one.
     pub names: Vec<String>,
-    /// Units that come with them and that must not start before they are configured.
+    /// Units that come with them and that are neither to be started nor enabled before they are configured.
     pub services: Vec<String>,
     /// Version or series that all of them have to be of: `3.9` is 3.9, 3.9.0-1 and 3.9.1~rc1, and not 3.90.
     pub version: Option<String>,
@@ -59,8 +62,7 @@ impl Packages {
         let Some(wanted) = &self.version else { return Vec::new() };
         let other = self.missing(known).filter_map(|name| {
             let found = known.get(name).filter(|package| package.is_installed())?.version.clone();
-            let upstream = found.split_once(':').filter(|_| !wanted.contains(':')).map_or(&*found, |(_, rest)| rest);
-            let older = numbers(upstream) < numbers(wanted);
+            let older = is_older(&found, wanted);
             Some(OtherSeries { name: name.clone(), wanted: wanted.clone(), older, found })
         });
         other.collect()
@@ -69,7 +71,11 @@ impl Packages {
     /// What is to be done for the package `name`, which is [`Packages::missing`].
     fn change(&self, known: &Known, name: &str) -> Change {
         match (known.get(name).filter(|package| package.is_installed()), &self.version) {
-            (Some(package), Some(version)) => upgrade(name, &package.version, &format!("version {version}")),
+            (Some(package), Some(version)) => {
+                let change = upgraded(name, &package.version, &format!("version {version}"));
+                let stopped = if self.services.is_empty() { "" } else { ", with its services stopped" };
+                Change { summary: change.summary + stopped, ..change }
+            }
             _ => install(name, ""),
         }
     }
@@ -95,9 +101,10 @@ impl Resource for Packages {
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         let known = cx.look.packages(&self.names)?;
-        let missing: Vec<Change> = self.missing(&known).map(|name| self.change(&known, name)).collect();
-        if !missing.is_empty() {
-            return Ok(Probe::Changes(missing));
+        let mut changes: Vec<Change> = self.missing(&known).map(|name| self.change(&known, name)).collect();
+        changes.extend(upgrade::changes(cx, self, &known)?);
+        if !changes.is_empty() {
+            return Ok(Probe::Changes(changes));
         }
         // A transaction of ours that was cut off after the last package of this set: its triggers are still to be run.
         if cx.memory.begun(cx.id) && !cx.look.unfinished_packages()?.is_empty() {
@@ -119,6 +126,12 @@ impl Resource for Packages {
     }
 }
 
+/// Is the version `found` before `wanted`, a version or the first of a series? An epoch counts where `wanted` has one.
+pub(super) fn is_older(found: &str, wanted: &str) -> bool {
+    let upstream = found.split_once(':').filter(|_| !wanted.contains(':')).map_or(found, |(_, rest)| rest);
+    numbers(upstream) < numbers(wanted)
+}
+
 /// The numbers of a version, to be compared.
 fn numbers(version: &str) -> Vec<u64> {
     version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
@@ -134,7 +147,7 @@ fn install(name: &str, version: &str) -> Change {
     Change::new(format!("package {name}"), summary.trim_end(), Undo::RemovePackage { name: name.to_owned() })
 }
 
-fn upgrade(name: &str, from: &str, to: &str) -> Change {
+fn upgraded(name: &str, from: &str, to: &str) -> Change {
     let why = format!("{name} was upgraded from {from} to {to}: packages are not downgraded");
     Change::new(format!("package {name}"), format!("upgrade {name} {from} -> {to}"), Undo::Kept { why })
 }
@@ -151,13 +164,13 @@ fn known(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<Known> {
     Look::new(cx.host).packages(sets.iter().filter_map(|set| set.packages()).flat_map(|set| &set.names))
 }
 
-/// Units of `sets` that their packages must not start.
+/// Units of `sets` that their packages must not start, nor enable.
 fn held_back(sets: &[&dyn Resource]) -> Vec<String> {
     let units: BTreeSet<String> = sets.iter().flat_map(|set| set.units()).collect();
     units.into_iter().collect()
 }
 
-/// Finishes an interrupted transaction. Services of `sets` are not started.
+/// Finishes an interrupted transaction. Services of `sets` are neither started nor enabled.
 ///
 /// # Errors
 /// Those of [`Manager::finish`].
@@ -167,12 +180,12 @@ pub fn finish(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
 
 /// Everything that installing `sets` will change, by the solver's own answer: what is new, with dependencies, and what is upgraded; and what
 /// can be fetched ahead.
-/// An interrupted transaction is finished first, so this is for runs only. Where a package is not known, the index is fetched anew
-/// once: the one that is there may be older than the servers' by months.
+/// An interrupted transaction is finished first, so this is for runs only. Where a package is not offered in the version that is wanted, the
+/// index is fetched anew once: the one that is there may be older than the servers' by months.
 ///
 /// # Errors
-/// Class `package`, where there is no way, or only one that removes or downgrades a package, or a name is not that of a
-/// package; those of [`Manager::update`].
+/// Class `package`, where there is no way, or only one that removes or downgrades a package, or brings another version, or a name is not that
+/// of a package; those of [`Manager::update`].
 pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<(Vec<Change>, Vec<Archive>)> {
     finish(cx, sets)?;
     let known = known(cx, sets)?;
@@ -183,19 +196,19 @@ pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<(Vec<Change>, Vec<Ar
     let manager = cx.host.packages();
     let solution = match manager.simulate(cx.host, &names) {
         Err(error) if manager.is_stale_index(&error) => None,
-        result => Some(result?).filter(|solution| unmoved(solution, &names).is_none()),
+        result => Some(result?).filter(|solution| not_brought(solution, &known, sets).is_none()),
     };
     let solution = match solution {
         Some(solution) => solution,
         None => {
             let name = manager.name();
-            cx.host.runner.note(&format!("{name} does not know all of these packages: fetching the index anew"));
+            cx.host.runner.note(&format!("{name} does not offer all of these packages: fetching the index anew"));
             manager.update(cx.host, &[])?;
             manager.simulate(cx.host, &names)?
         }
     };
-    if let Some(name) = unmoved(&solution, &names) {
-        return Err(not_offered(manager, &solution, name, &known, sets).into());
+    if let Some((name, set)) = not_brought(&solution, &known, sets) {
+        return Err(not_offered(manager, &solution, name, &known, set).into());
     }
     Ok((changes(&solution), solution.archives))
 }
@@ -203,22 +216,31 @@ pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<(Vec<Change>, Vec<Ar
 fn changes(solution: &Solution) -> Vec<Change> {
     let new = solution.new.iter().map(|new| install(&new.name, &new.to));
     let upgraded =
-        solution.upgraded.iter().map(|one| upgrade(&one.name, one.from.as_deref().unwrap_or_default(), &one.to));
+        solution.upgraded.iter().map(|one| upgraded(&one.name, one.from.as_deref().unwrap_or_default(), &one.to));
     new.chain(upgraded).collect()
 }
 
-/// The first of `names` that would stay as it is.
-fn unmoved<'n>(solution: &Solution, names: &'n [String]) -> Option<&'n String> {
-    names.iter().find(|name| !solution.moves(name))
+/// The first of the missing ones that would stay as it is, or come in another version than its set wants.
+fn not_brought<'s>(solution: &Solution, known: &Known, sets: &[&'s dyn Resource]) -> Option<(&'s str, &'s Packages)> {
+    let sets = sets.iter().filter_map(|set| set.packages());
+    let missing = |set: &'s Packages| set.missing(known).map(move |name| (name.as_str(), set)).collect::<Vec<_>>();
+    let brought = |name: &str, set: &Packages| solution.version_of(name).is_some_and(|to| set.is_of_series(to));
+    sets.flat_map(missing).find(|(name, set)| !brought(name, set))
 }
 
-/// `name` would never be seen as wanted: other packages provide it, or it is there in a version that cannot be left.
-fn not_offered(manager: Manager, solution: &Solution, name: &str, known: &Known, sets: &[&dyn Resource]) -> Fault {
-    if let Some(package) = known.get(name).filter(|package| package.is_installed()) {
-        let mut sets = sets.iter().filter_map(|set| set.packages());
-        let wanted = sets.find_map(|set| set.version.as_ref().filter(|_| set.names.iter().any(|own| own == name)));
-        let wanted = wanted.map_or("another version", String::as_str);
-        let message = format!("{name} is {}, and no repository has a newer one of {wanted}", package.version);
+/// `name` would never be seen as wanted: other packages provide it, or it is there or would come in another version.
+fn not_offered(manager: Manager, solution: &Solution, name: &str, known: &Known, set: &Packages) -> Fault {
+    let found = known.get(name).filter(|package| package.is_installed());
+    let message = match (found, solution.version_of(name), &set.version) {
+        (_, Some(to), Some(wanted)) => {
+            Some(format!("{} would install {name} {to}, and {wanted} is wanted", manager.name()))
+        }
+        (Some(package), None, Some(wanted)) => {
+            Some(format!("{name} is {}, and no repository has a newer one of {wanted}", package.version))
+        }
+        _ => None,
+    };
+    if let Some(message) = message {
         return Fault::new(Class::Package, message).advice(format!(
             "see with `{}` what is there and whether a pin or a hold keeps it, or ask for another version",
             manager.versions_of(name)
@@ -231,19 +253,30 @@ fn not_offered(manager: Manager, solution: &Solution, name: &str, known: &Known,
         .advice("other packages provide it: name one of them in the blueprint")
 }
 
-/// Installs the packages of `sets` in one transaction, and calls `begun` when everything is fetched; no unit of `held` is started. Where the servers no longer have what
-/// the index names, the index is fetched anew and it is tried once more, if the answer names no package that was not announced.
+/// Installs the packages of `sets` in one transaction and calls `begun` when everything is fetched; no unit of `held` is started. Services of
+/// those that are upgraded are stopped before. Where the servers no longer have what the index names, the index is fetched anew and it is
+/// tried once more, if the answer names no package that was not announced.
 ///
 /// # Errors
 /// Those of [`Manager::install`].
 pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource], held: &[&dyn Resource], begun: &dyn Fn()) -> Result<()> {
-    let names = missing(&known(cx, sets)?, sets);
+    let before = known(cx, sets)?;
+    let names = missing(&before, sets);
     if names.is_empty() {
         return Ok(());
     }
     let manager = cx.host.packages();
     let denied = held_back(held);
-    match manager.install(cx.host, &names, &denied, cx.survivor, begun) {
+    let install = || {
+        let stopped = Stopped::of(cx, &names, sets, &before)?;
+        let done = manager.install(cx.host, &names, &denied, cx.survivor, begun);
+        if done.is_err() {
+            let is_changed = known(cx, sets).ok().as_ref() != Some(&before);
+            stopped.after_failure(cx, is_changed);
+        }
+        done
+    };
+    match install() {
         Err(error) if manager.is_stale_index(&error) => {
             let announced = new_names(&manager.simulate(cx.host, &names)?);
             cx.host.runner.note("the servers no longer have what the index names: fetching the index anew");
@@ -251,7 +284,7 @@ pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource], held: &[&dyn Resource
             if !new_names(&manager.simulate(cx.host, &names)?).is_subset(&announced) {
                 return Err(error.context("with a new index, more packages would be installed than announced"));
             }
-            manager.install(cx.host, &names, &denied, cx.survivor, begun)
+            install()
         }
         result => result,
     }
@@ -392,141 +425,4 @@ impl Removal {
 }
 
 #[cfg(test)]
-mod tests {
-    use distro::packages::Move;
-
-    use super::*;
-
-    fn known(packages: &[(&str, State)]) -> Known {
-        packages
-            .iter()
-            .map(|(name, state)| ((*name).to_owned(), Package { version: "1".into(), state: *state }))
-            .collect()
-    }
-
-    fn owned(names: &[&str]) -> Vec<String> {
-        names.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn what_is_there_of_another_series_is_older_or_newer() {
-        let known = known(&[("a", State::Installed), ("b", State::Configuration)]);
-        let others = |wanted: Option<&str>| {
-            let version = wanted.map(str::to_owned);
-            Packages { version, ..Packages::new(owned(&["a", "b", "c"]), Vec::new()) }.of_other_series(&known)
-        };
-        let told = |wanted: &str| -> Vec<(String, bool)> {
-            others(Some(wanted)).into_iter().map(|one| (format!("{} {}", one.name, one.found), one.older)).collect()
-        };
-        assert_eq!(told("1.2"), [("a 1".to_owned(), true)]);
-        assert_eq!(told("0.9"), [("a 1".to_owned(), false)]);
-        assert!(told("1").is_empty() && others(None).is_empty());
-        assert!(numbers("3.7.0-1") < numbers("3.9") && numbers("3.10") > numbers("3.9"));
-    }
-
-    #[test]
-    fn only_what_is_missing_is_asked_for() {
-        let known = known(&[("a", State::Installed), ("b", State::Unfinished), ("c", State::Configuration)]);
-        let one = Packages::new(owned(&["a", "c", "d"]), owned(&["x"]));
-        let two = Packages::new(owned(&["b", "d"]), owned(&["x", "y"]));
-        assert_eq!(missing(&known, &[&one, &two]), ["b", "c", "d"]);
-        assert_eq!(held_back(&[&one, &two]), ["x", "y"]);
-    }
-
-    #[test]
-    fn what_is_of_another_series_is_asked_for() {
-        let known = known(&[("a", State::Installed)]);
-        for (wanted, version, is_right) in [
-            ("3.9", "3.9", true),
-            ("3.9", "3.9.0-1", true),
-            ("3.9", "1:3.9~rc1", true),
-            ("3.9", "3.90-1", false),
-            ("3.9", "3.9a", false),
-            ("3.9", "3.8.1-1", false),
-            ("1:3.9", "1:3.9-1", true),
-            ("3.9.0-1", "3.9.0-1", true),
-        ] {
-            let set = Packages { version: Some(wanted.into()), ..Packages::new(owned(&["a"]), Vec::new()) };
-            assert_eq!(set.is_of_series(version), is_right, "{version} for {wanted}");
-        }
-        let set = Packages { version: Some("2".into()), ..Packages::new(owned(&["a", "b"]), Vec::new()) };
-        assert_eq!(missing(&known, &[&set]), ["a", "b"]);
-        let told = |name| set.change(&known, name).summary;
-        assert_eq!([told("a"), told("b")], ["upgrade a 1 -> version 2", "install b"]);
-        let names = owned(&["a"]);
-        assert_eq!(unmoved(&Solution::default(), &names), Some(&names[0]));
-        let fault = not_offered(Manager::Apt, &Solution::default(), "a", &known, &[&set]);
-        assert_eq!(fault.message, "a is 1, and no repository has a newer one of 2");
-    }
-
-    #[test]
-    fn what_is_new_is_removed_and_what_is_upgraded_stays() {
-        let moved =
-            |name: &str, from: Option<&str>| Move { name: name.into(), from: from.map(Into::into), to: "2".into() };
-        let solution = Solution {
-            new: vec![moved("a", None)],
-            upgraded: vec![moved("b", Some("1"))],
-            native: ":all".into(),
-            ..Solution::default()
-        };
-        let changes = changes(&solution);
-        let told: Vec<_> = changes.iter().map(|change| (change.item.as_str(), change.summary.as_str())).collect();
-        assert_eq!(told, [("package a", "install a 2"), ("package b", "upgrade b 1 -> 2")]);
-        assert_eq!(changes[0].undo, Undo::RemovePackage { name: "a".into() });
-        assert!(matches!(&changes[1].undo, Undo::Kept { why } if why.contains("from 1 to 2")));
-
-        assert_eq!(unmoved(&solution, &owned(&["a", "b", "a:all"])), None);
-        assert_eq!(unmoved(&solution, &owned(&["a", "mail-agent"])).map(String::as_str), Some("mail-agent"));
-        let fault = not_offered(Manager::Apt, &solution, "mail-agent", &Known::new(), &[]);
-        assert!(fault.message.contains("'mail-agent'"), "{fault}");
-    }
-
-    #[test]
-    fn packages_go_unless_somebody_needs_them() {
-        let known = known(&[
-            ("nginx", State::Installed),
-            ("nginx-common", State::Installed),
-            ("libssl", State::Installed),
-            ("redis", State::Configuration),
-            ("almost-gone", State::AlmostGone),
-            ("libaudit", State::Installed),
-            ("sudo", State::Installed),
-        ]);
-        let needed = |set: &BTreeSet<String>| {
-            let needed = [("libssl", "curl"), ("libaudit", "sudo")].map(|(name, by)| (name.to_owned(), by.to_owned()));
-            Ok(needed.into_iter().filter(|(name, by)| set.contains(name) && !set.contains(by)).collect())
-        };
-        let names = owned(&["nginx", "nginx-common", "libssl", "redis", "never-seen", "libaudit", "sudo"]);
-        let foreign = |name: &str| {
-            let files =
-                if name == "nginx-common" { vec!["/etc/nginx/sites-available/mine".into()] } else { Vec::new() };
-            Ok(files)
-        };
-        let said = |plan: &Removal, name: &str| plan.told.iter().find(|(known, _)| known == name).unwrap().1.clone();
-
-        let plan = Removal::plan(&known, &names, false, needed, foreign).unwrap();
-        assert_eq!((plan.remove.clone(), plan.purge.clone()), (owned(&["nginx", "nginx-common"]), Vec::new()));
-        assert_eq!(said(&plan, "libssl"), Undone::Kept("package curl needs it".into()));
-        assert_eq!(said(&plan, "redis"), Undone::Removed("redis was removed already".into()));
-        assert_eq!(said(&plan, "never-seen"), Undone::Gone);
-        assert!(matches!(said(&plan, "sudo"), Undone::Kept(why) if why.contains("become root")));
-        assert_eq!(said(&plan, "libaudit"), Undone::Kept("package sudo needs it".into()));
-        assert!(matches!(said(&plan, "nginx-common"), Undone::Removed(_)));
-
-        // Of a package without configuration dpkg was killed on its way from here to nothing.
-        let plan = Removal::plan(&known, &owned(&["almost-gone"]), false, needed, foreign).unwrap();
-        assert_eq!((plan.remove.clone(), plan.purge.clone()), (Vec::new(), owned(&["almost-gone"])));
-        assert_eq!(said(&plan, "almost-gone"), Undone::Done("removed almost-gone".into()));
-
-        let plan = Removal::plan(&known, &names, true, needed, foreign).unwrap();
-        assert_eq!(
-            (plan.remove.clone(), plan.purge.clone()),
-            (owned(&["nginx", "nginx-common"]), owned(&["nginx", "redis"]))
-        );
-        assert!(
-            matches!(said(&plan, "nginx-common"), Undone::Kept(why) if why.contains("/etc/nginx/sites-available/mine"))
-        );
-        assert_eq!(said(&plan, "redis"), Undone::Done("purged redis".into()));
-        assert_eq!(plan.told.len(), names.len());
-    }
-}
+mod tests;

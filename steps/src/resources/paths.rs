@@ -44,6 +44,21 @@ pub(super) fn awaited(cx: &Cx<'_>, path: &Path, meta: Option<&Meta>) -> Result<O
     Ok(None)
 }
 
+/// The file at `path`, which a package has to bring, is not there.
+///
+/// # Errors
+/// Class `package`, where that package is there: it does not bring the file again.
+pub(super) fn missing(cx: &Cx<'_>, path: &str) -> Result<Probe> {
+    let Some(package) = cx.look.package_without(path)? else { return Ok(Probe::Pending(format!("file {path}"))) };
+    Err(Fault::new(Class::Package, format!("{path} is missing, although its package {package} is installed"))
+        .evidence(["somebody removed it, and an upgrade or a second install of the package leaves it away".to_owned()])
+        .advice(format!(
+            "put it back from a backup, or as the package has it: `{}`",
+            cx.host.packages().bring_again(&package)
+        ))
+        .into())
+}
+
 /// The change `attributes`, where mode or owner are not as wanted.
 pub(super) fn attributes(path: &str, found: &Meta, wanted: &Meta) -> Option<Change> {
     if found == wanted {

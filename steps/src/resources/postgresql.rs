@@ -381,16 +381,14 @@ pub(crate) fn undo_drop(cx: &UndoCx<'_>, version: &str, cluster: &str, what: &st
     }
     // After an uninstall that kept data the server is gone, and can drop nothing.
     if files::stat(cx.look, Path::new(&format!("{}/postgres", paths.programs)))?.is_none() {
-        return Ok(Undone::Kept(format!("{whole}: it goes with the data of package {}", paths.package)));
+        return Ok(Undone::Kept(format!("{whole}: it goes with the data of its server")));
     }
     // It may have been stopped a moment ago, when its service was taken back.
     let rests = !cx.look.unit(&paths.unit)?.active;
     if rests && !services::act(cx.host, Act::Start, &paths.unit)?.ok() {
         return Ok(Undone::Kept(format!("{whole} stays: {} does not start", paths.unit)));
     }
-    let force = if what == "database" { " WITH (FORCE)" } else { "" };
-    let sql = format!("DROP {what} IF EXISTS {}{force};\n", identifier(name));
-    let output = cluster.psql(cx.host, "postgres", &sql)?;
+    let output = cluster.psql(cx.host, "postgres", &drop_statements(what, name))?;
     if rests {
         services::act(cx.host, Act::Stop, &paths.unit)?;
     }
@@ -402,9 +400,35 @@ pub(crate) fn undo_drop(cx: &UndoCx<'_>, version: &str, cluster: &str, what: &st
     })
 }
 
+/// Who is connected to a database is sent away: `WITH (FORCE)` is PostgreSQL 13.
+fn drop_statements(what: &str, name: &str) -> String {
+    let dropped = format!("DROP {what} IF EXISTS {};\n", identifier(name));
+    if what != "database" {
+        return dropped;
+    }
+    let name = literal(name);
+    format!(
+        "UPDATE pg_database SET datallowconn = false WHERE datname = {name};\n\
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name};\n{dropped}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_is_dropped_whoever_uses_it() {
+        assert_eq!(drop_statements("role", "a\"b"), "DROP role IF EXISTS \"a\"\"b\";\n");
+        let lines = drop_statements("database", "shop");
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(
+            lines[0].contains("datallowconn = false") && lines[1].ends_with("WHERE datname = 'shop';"),
+            "{lines:?}"
+        );
+        assert_eq!(lines[2], "DROP database IF EXISTS \"shop\";");
+    }
 
     fn database() -> Database {
         Database {

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::config::{Judgement, Seen, Touched};
 use crate::{Change, Claim, Cx, Port, Probe, Resource, Stage, Undo};
 
-pub(crate) use bring::{refused, renewed};
+pub(crate) use bring::{refused, renewed, stop};
 pub(crate) use config::read as read_config;
 pub use ready::{Answer, Ready};
 pub use undo::{take_up, undo_enabled, undo_running};
@@ -187,8 +187,9 @@ impl Service {
         }
     }
 
-    /// Changes of what the service manager knows: `enabled` and `running`.
-    fn managed(&self, unit: &Unit) -> Result<Vec<Change>> {
+    /// Changes of what the service manager knows: `enabled` and `running`. What a package of `ours` would have enabled itself is taken
+    /// away with it, or stays where it stays.
+    fn managed(&self, unit: &Unit, ours: bool) -> Result<Vec<Change>> {
         let wanted = self.enabled || self.running;
         if unit.masked_for_good && wanted {
             return Err(Fault::new(Class::Conflict, format!("{} is masked", self.unit))
@@ -198,14 +199,15 @@ impl Service {
         }
         let mut changes = Vec::new();
         let unmask = unit.masked && wanted;
-        if unit.enabled != self.enabled || unmask {
+        if (unit.enabled != self.enabled && !unit.is_static) || unmask {
             let summary = match (self.enabled, unmask) {
                 (true, true) if unit.enabled => "unmask",
                 (true, _) => "enable",
                 (false, true) if !unit.enabled => "unmask",
                 (false, _) => "disable",
             };
-            let undo = Undo::UnitEnabled { unit: self.unit.clone(), enabled: unit.enabled };
+            let undo =
+                if ours { Undo::Nothing } else { Undo::UnitEnabled { unit: self.unit.clone(), enabled: unit.enabled } };
             changes.push(Change::new("enabled", summary, undo));
         }
         let summary = match (self.running, unit.active, unit.starting) {
@@ -278,7 +280,9 @@ impl Resource for Service {
         if let Some(probe) = self.missing(cx, &unit)? {
             return Ok(probe);
         }
-        let mut changes = self.managed(&unit)?;
+        let ours = self.package.as_ref().is_some_and(|name| cx.memory.installed(name))
+            && services::is_enabled_by_its_package(&self.unit);
+        let mut changes = self.managed(&unit, ours)?;
         if !self.running || !unit.active {
             return Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) });
         }
@@ -361,6 +365,7 @@ mod tests {
 
     #[test]
     fn what_the_service_manager_has_to_change() {
+        let fixed = Unit { exists: true, enabled: true, is_static: true, active: true, ..Unit::default() };
         let unit = |enabled, active, starting, masked| Unit {
             exists: true,
             enabled,
@@ -381,9 +386,10 @@ mod tests {
             (false, unit(false, false, false, true), ""),
             (false, unit(true, true, false, false), "enabled: disable, running: stop"),
             (false, unit(false, false, true, false), "running: stop"),
+            (false, fixed, "running: stop"),
         ] {
             let service = Service { enabled: wanted, running: wanted, ..Service::new("x.service") };
-            let found = service.managed(&found).unwrap();
+            let found = service.managed(&found, false).unwrap();
             let told: Vec<String> = found.iter().map(|change| format!("{}: {}", change.item, change.summary)).collect();
             assert_eq!(told.join(", "), changes);
         }
@@ -391,19 +397,20 @@ mod tests {
 
     #[test]
     fn undo_puts_back_what_was_found() {
-        let service = Service::new("x.service");
-        let changes = service.managed(&Unit { exists: true, ..Unit::default() }).unwrap();
+        let (service, found) = (Service::new("x.service"), Unit { exists: true, ..Unit::default() });
+        let changes = service.managed(&found, false).unwrap();
         let unit = "x.service".to_owned();
         assert_eq!(changes[0].undo, Undo::UnitEnabled { unit: unit.clone(), enabled: false });
         assert_eq!(changes[1].undo, Undo::UnitRunning { unit, running: false });
+        assert_eq!(service.managed(&found, true).unwrap()[0].undo, Undo::Nothing);
     }
 
     #[test]
     fn what_an_admin_masked_stays_masked() {
         let masked = Unit { exists: true, masked: true, masked_for_good: true, ..Unit::default() };
-        let error = Service::new("x.service").managed(&masked).unwrap_err();
+        let error = Service::new("x.service").managed(&masked, false).unwrap_err();
         assert_eq!(Fault::class_of(&error), Class::Conflict);
         let off = Service { enabled: false, running: false, ..Service::new("x.service") };
-        assert!(off.managed(&masked).unwrap().is_empty());
+        assert!(off.managed(&masked, false).unwrap().is_empty());
     }
 }

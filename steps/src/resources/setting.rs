@@ -40,7 +40,7 @@ impl Setting<'_> {
 
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
         let Some(text) = files::read(Path::new(self.path))? else {
-            return Ok(Probe::Pending(format!("file {}", self.path)));
+            return paths::missing(cx, self.path);
         };
         let Some(edit) = self.set(&text)? else {
             return Ok(Probe::InPlace(json!({ "digest": cx.digest(self.value.as_bytes()) })));
@@ -52,7 +52,10 @@ impl Setting<'_> {
         if edit.lines > 1 && !self.spot.repeat {
             summary = format!("{summary} (the last of {} lines, which is the one that counts)", edit.lines);
         }
-        let diff = if self.sensitive { None } else { paths::diff(self.path, &text, &edit.text, 0) };
+        // A line that goes may hold somebody's secret, where not everybody may read it.
+        let is_open = files::stat(cx.look, Path::new(self.path))?.is_some_and(|seen| seen.meta.mode & 0o004 != 0);
+        let is_shown = !self.sensitive && (is_open || edit.old.is_none());
+        let diff = if is_shown { paths::diff(self.path, &text, &edit.text, 0) } else { None };
         let undo = Undo::RestoreKey {
             path: self.path.to_owned(),
             format: self.spot.format,

@@ -66,7 +66,7 @@ impl TopBlock {
 
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
         let Some(text) = files::read(Path::new(&self.path))? else {
-            return Ok(Probe::Pending(format!("file {}", self.path)));
+            return paths::missing(cx, &self.path);
         };
         let Some(new) = self.set(&String::from_utf8_lossy(&text)) else {
             return Ok(Probe::InPlace(json!({ "digest": cx.digest(self.block().as_bytes()) })));

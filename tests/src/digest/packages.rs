@@ -1,6 +1,6 @@
 //! Packages: version, state, and whether somebody asked for them.
 
-use crate::{host::Host, suite::Suite};
+use crate::host::Host;
 use anyhow::Result;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ pub(super) fn list(host: &Host, facts: &mut BTreeMap<String, String>) -> Result<
         let mark = if automatic.contains(bare) { "automatic" } else { "manual" };
         facts.insert(format!("package {name}"), format!("{version} {state} {mark}"));
     }
-    if host.record().suite == Suite::El9 {
+    if host.record().suite.has_rpm() {
         for line in host.exec(["rpm", "-qa"])?.ok()?.stdout.lines() {
             facts.insert(format!("package {line}"), "rpm".to_owned());
         }

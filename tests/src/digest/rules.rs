@@ -35,7 +35,7 @@ pub(super) struct Rules(Vec<Rule>);
 
 impl Rules {
     pub(super) fn read(suite: Suite) -> Result<Self> {
-        Self::parse(&if suite == Suite::El9 { [FILE, STAND_IN].concat() } else { FILE.to_owned() })
+        Self::parse(&if suite.has_rpm() { [FILE, STAND_IN].concat() } else { FILE.to_owned() })
     }
 
     fn parse(text: &str) -> Result<Self> {

@@ -16,8 +16,11 @@ pub(super) fn list(host: &Host, facts: &mut BTreeMap<String, String>) -> Result<
     }
     if host.record().running() && host.record().init {
         let args = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", "--full"];
+        // What systemd does once for a new /usr tells by its state only how often the host has booted.
+        let once = host.sh("cd /usr/lib/systemd/system && grep -l ^ConditionNeedsUpdate *.service || true")?;
+        let counts = |name: &str, state: &str| state != "inactive" && !once.lines().any(|one| one == name);
         // Units at rest are listed only while something remembers them.
-        for (name, state) in rows(&host.exec(args)?.ok()?.stdout, 2).filter(|(_, state)| state != "inactive") {
+        for (name, state) in rows(&host.exec(args)?.ok()?.stdout, 2).filter(|(name, state)| counts(name, state)) {
             units.entry(name).or_default().push_str(&format!(" {state}"));
         }
     }

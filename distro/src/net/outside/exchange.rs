@@ -45,11 +45,11 @@ pub(in crate::net) fn exchange(
 /// RFC 9112, 6.3.
 fn body_of(head: &Head, wire: impl Read) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
-    if head.all("transfer-encoding").any(|coding| coding.eq_ignore_ascii_case("chunked")) {
+    if is_chunked(head) {
         chunks(BufReader::new(wire.take(2 * BODY)), &mut body)?;
         return Ok(body);
     }
-    let length: Option<u64> = head.all("content-length").next().and_then(|length| length.parse().ok());
+    let length = length_of(head);
     match wire.take(length.unwrap_or(BODY).min(BODY)).read_to_end(&mut body) {
         // Who ends TLS without a word has ended the body all the same, where nothing said how long it is.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && length.is_none() => {}
@@ -60,6 +60,26 @@ fn body_of(head: &Head, wire: impl Read) -> io::Result<Vec<u8>> {
         Ok(_) => {}
     }
     Ok(body)
+}
+
+/// What comes of a body's first `most` bytes, also of one that breaks off. A server may leave the connection open after it, whatever it was
+/// asked for.
+pub(super) fn beginning_of(head: &Head, wire: impl Read, most: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    if is_chunked(head) {
+        chunks(BufReader::new(wire.take(most)), &mut body).ok();
+    } else {
+        wire.take(length_of(head).unwrap_or(most).min(most)).read_to_end(&mut body).ok();
+    }
+    body
+}
+
+fn is_chunked(head: &Head) -> bool {
+    head.all("transfer-encoding").any(|coding| coding.eq_ignore_ascii_case("chunked"))
+}
+
+fn length_of(head: &Head) -> Option<u64> {
+    head.all("content-length").next().and_then(|length| length.parse().ok())
 }
 
 /// RFC 9112, 7.1. What comes after the last chunk is of no interest.

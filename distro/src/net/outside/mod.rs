@@ -6,7 +6,7 @@ pub(crate) mod x509;
 
 pub(super) use exchange::exchange;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,9 +80,7 @@ pub fn get(runner: &Runner, roots: &Arc<RootCertStore>, url: &str, limit: Durati
         let login = network.login_for(if sent_to.is_empty() { url } else { at.as_str() });
         let request = Request { method: "GET", headers: &[("Accept", "*/*")], login, body: &[] };
         let (head, wire, proxy) = ask(runner, roots, &at, &request, until)?;
-        let mut body = Vec::new();
-        // What was read of a body that breaks off is told.
-        wire.take(BODY).read_to_end(&mut body).ok();
+        let body = exchange::beginning_of(&head, wire, BODY);
         match head.status {
             200 => return Ok(Answer { url: at.to_string(), sent_to, headers: head.headers, body }),
             301 | 302 | 303 | 307 | 308 if sent_to.len() < REDIRECTS => {

@@ -1,3 +1,4 @@
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 
 use super::*;
@@ -172,4 +173,16 @@ fn pages_have_words() {
         assert_eq!(page(body.as_bytes()), words);
     }
     assert_eq!(page("x".repeat(500).as_bytes()).chars().count(), 201);
+}
+
+#[test]
+fn who_keeps_the_connection_open_is_not_waited_for() {
+    for (headers, body) in [("Content-Length: 2", "ab"), ("Transfer-Encoding: chunked", "2\r\nab\r\n0\r\n\r\n")] {
+        // After the bar it waits for another request.
+        let reply = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{body}|").leak();
+        let began = Instant::now();
+        let answer = ask(&format!("http://{}/x", server(reply.as_bytes())), None, false).unwrap();
+        assert_eq!(answer.body, b"ab");
+        assert!(began.elapsed() < Duration::from_secs(1), "{headers}: {:?}", began.elapsed());
+    }
 }

@@ -89,7 +89,6 @@ impl Way<'_> {
         Ok((self.secured(wire, self.tls, self.host)?, false))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this folder opens sockets")]
     fn connect(&self, host: &str, port: u16, proxy: Option<&Proxy>) -> Result<Box<dyn Wire>, Unreached> {
         let limit = CONNECT.min(self.until.saturating_duration_since(Instant::now()));
         let addresses = crate::net::resolve_within(self.runner, host, limit).map_err(|error| {
@@ -113,11 +112,8 @@ impl Way<'_> {
         let mut first = None;
         for address in addresses {
             let limit = CONNECT.min(self.until.saturating_duration_since(Instant::now()));
-            match TcpStream::connect_timeout(&SocketAddr::new(address, port), limit.max(Duration::from_millis(1))) {
-                Ok(socket) => {
-                    socket.set_nodelay(true).ok();
-                    return Ok(Box::new(Timed { socket, until: self.until }));
-                }
+            match crate::net::tcp(&SocketAddr::new(address, port), limit.max(Duration::from_millis(1))) {
+                Ok(socket) => return Ok(Box::new(Timed { socket, until: self.until })),
                 Err(error) => first = first.or(Some((address, error))),
             }
         }

@@ -55,6 +55,8 @@ pub(super) struct Site<'a> {
     pub ipv6: bool,
     /// Is HTTP/2 a directive of its own?
     pub http2_directive: bool,
+    /// Has the host approved algorithms only?
+    pub fips: bool,
 }
 
 /// Lines with their indent.
@@ -100,7 +102,7 @@ impl Site<'_> {
                 // Outside of a location it would come before all of them.
                 text.block("location /", |text| text.line(redirect));
                 text.line("");
-                text.line("# The authority of the certificate looks here for what it gave.");
+                text.line("# Where an authority gives the certificate, it looks here for what it asked for.");
                 text.block("location ^~ /.well-known/acme-challenge/", |text| {
                     text.line(format!("alias {webroot}/;"));
                     text.line("types { }");
@@ -135,7 +137,8 @@ impl Site<'_> {
             text.line("ssl_session_cache shared:surefoot:10m;");
             text.line("ssl_session_tickets off;");
             text.line("ssl_protocols TLSv1.2 TLSv1.3;");
-            text.line("ssl_ecdh_curve X25519:prime256v1:secp384r1;");
+            // nginx refuses a list with a curve that OpenSSL does not have.
+            text.line(format!("ssl_ecdh_curve {}prime256v1:secp384r1;", if self.fips { "" } else { "X25519:" }));
             text.line(format!("ssl_ciphers {CIPHERS};"));
             text.line("ssl_prefer_server_ciphers on;");
             text.line("# Compressed, a page would tell what is secret in it by its length (BREACH).");

@@ -20,7 +20,7 @@ use crate::resources::service::Service;
 /// Let's Encrypt, not its staging environment.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 /// Where every authority finds its answers: those of all products have names that nobody guesses.
-const WEBROOT: &str = "/var/lib/surefoot-acme";
+pub(super) const WEBROOT: &str = "/var/lib/surefoot-acme";
 /// Where the program is that renews.
 const PROGRAM_FOLDER: &str = "/usr/local/lib/surefoot";
 const UNITS: &str = "/etc/systemd/system";

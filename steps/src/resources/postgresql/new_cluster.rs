@@ -23,6 +23,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub struct NewCluster {
     /// Which: one that is known by its folder.
     pub cluster: Cluster,
+    /// Package of its server.
+    pub package: String,
 }
 
 impl NewCluster {
@@ -47,9 +49,8 @@ impl NewCluster {
     }
 
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
-        let package = self.cluster.paths().package;
-        if !cx.look.is_installed(&package)? {
-            return Ok(Probe::Pending(format!("package {package}")));
+        if !cx.look.is_installed(&self.package)? {
+            return Ok(Probe::Pending(format!("package {}", self.package)));
         }
         if self.is_there()? {
             return Ok(Probe::InPlace(Value::Null));
@@ -83,17 +84,21 @@ impl Resource for NewCluster {
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
         let folder = self.folder();
         let beside = folder.with_extension("surefoot");
-        files::remove_tree(&beside)?;
-        // It dies with us, so that nobody who goes on meets it.
-        let user = ["--reuid", "postgres", "--regid", "postgres", "--init-groups", "--pdeathsig", "KILL", "--"];
-        Command::new("setpriv")
-            .args(user)
-            .args([format!("{}/initdb", self.cluster.paths().programs), "-D".to_owned(), beside.display().to_string()])
-            .args(["--encoding=UTF8", "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=scram-sha-256"])
-            .limit(LIMIT)
-            .run(&cx.host.runner, Class::Service, &format!("make the cluster {}", self.cluster))?;
-        fs::rename(&beside, &folder).map_err(|error| io_fault(&error, "rename to", &folder))?;
         let above = folder.parent().unwrap_or(Path::new("/"));
+        // It may outlive us, and holds a lock as long as it lives: who goes on waits for it. That it dies with us is nothing that
+        // setpriv of Enterprise Linux 8 can be asked for.
+        let locked = |words: &[String]| {
+            let command = Command::new("flock").args([above.display().to_string()]).args(words.iter().cloned());
+            command.limit(LIMIT).run(&cx.host.runner, Class::Service, &format!("make the cluster {}", self.cluster))
+        };
+        locked(&["true".to_owned()])?;
+        files::remove_tree(&beside)?;
+        let user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"].map(str::to_owned);
+        let program =
+            [format!("{}/initdb", self.cluster.paths().programs), "-D".to_owned(), beside.display().to_string()];
+        let how = ["--encoding=UTF8", "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=scram-sha-256"];
+        locked(&[&user[..], &program, &how.map(str::to_owned)].concat())?;
+        fs::rename(&beside, &folder).map_err(|error| io_fault(&error, "rename to", &folder))?;
         let synced = fs::File::open(above).and_then(|above| above.sync_all());
         synced.map_err(|error| io_fault(&error, "sync", above))?;
         Ok(())
@@ -112,7 +117,7 @@ mod tests {
     #[test]
     fn what_is_there_is_a_cluster_or_in_the_way() {
         let trial = Trial::new();
-        let new = NewCluster { cluster: Cluster::at(&trial.at("data"), [127, 0, 0, 1].into()) };
+        let new = NewCluster { cluster: Cluster::at(&trial.at("data"), [127, 0, 0, 1].into()), package: String::new() };
         assert!(!new.is_there().unwrap());
         fs::create_dir(trial.at("data")).unwrap();
         assert!(!new.is_there().unwrap());

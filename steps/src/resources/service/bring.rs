@@ -281,15 +281,23 @@ pub(crate) fn renewed(main_pid: u32, workers: &[(u32, u64)]) -> Result<()> {
 pub(super) fn enable(host: &Host, name: &str, enabled: bool) -> Result<()> {
     let act = if enabled { Act::Enable } else { Act::Disable };
     let output = services::act(host, act, name)?;
-    if output.ok() && fresh(host, name)?.enabled == enabled {
-        return Ok(());
+    if output.ok() {
+        let done = || -> Result<bool> { Ok(fresh(host, name)?.enabled == enabled) };
+        if done()? {
+            return Ok(());
+        }
+        // Of a unit that others name, systemd remembers whether it was enabled when it read it.
+        services::daemon_reload(host)?;
+        if done()? {
+            return Ok(());
+        }
     }
     let fault = output.fault(Class::Service, format!("{name} cannot be {act}d"));
     Err(fault.advice(format!("find out why {name} cannot be {act}d, then run again with --resume")).into())
 }
 
 /// Stops, and sees that it is gone.
-pub(super) fn stop(host: &Host, name: &str) -> Result<()> {
+pub(crate) fn stop(host: &Host, name: &str) -> Result<()> {
     let output = services::act(host, Act::Stop, name)?;
     let gone = wait_until(GRACE, INTERVAL, |_| {
         let unit = fresh(host, name)?;

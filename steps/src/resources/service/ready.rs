@@ -6,14 +6,15 @@ use std::time::Duration;
 use anyhow::Result;
 use distro::certificate::Certificate;
 use distro::failure::io_fault;
+use distro::net::bson::{Document, Value};
 use distro::net::{
-    self, Amqp, AmqpLogin, Endpoint, HttpAnswer, Login, Mongodb, PgAnswer, PgLogin, Ping, Silence, amqp_login, connect,
-    http_here, http_probe, postgres_ask, redis_ping,
+    self, Amqp, AmqpLogin, Endpoint, HttpAnswer, Login, Mongodb, PgAnswer, PgLogin, Ping, Refusal, Silence, amqp_login,
+    connect, http_here, http_probe, postgres_ask, redis_ping,
 };
 use distro::patience::wait_until;
 use distro::{Class, Fault, Runner};
 
-use crate::resources::mongodb_user::Account;
+use crate::resources::mongodb_user::{Account, Role};
 use crate::resources::postgresql::Cluster;
 
 /// How long one answer may take.
@@ -45,12 +46,12 @@ pub enum Ready {
         /// Does it refuse everybody who has no password?
         guarded: bool,
     },
-    /// A MongoDB server says who it is, and takes logins.
+    /// A MongoDB server says who it is, and takes a login.
     Mongodb {
         /// Address or name, and port.
         addr: String,
-        /// Who logs in; nobody where the users are made in it later.
-        logins: Vec<Account>,
+        /// Who logs in, and the roles that it has to have; nobody where the users are made in it later.
+        login: Option<(Account, Vec<Role>)>,
     },
     /// A login and a PING are answered.
     Redis {
@@ -162,9 +163,8 @@ impl Ready {
                 Ok(answer) => of_site(&answer, certificate.as_deref(), *guarded)?,
                 Err(silence) => Answer::NotYet(silence.to_string()),
             },
-            Ready::Mongodb { addr, logins } => {
-                mongodb(&endpoint(runner, addr)?, logins).unwrap_or_else(|silence| Answer::NotYet(silence.to_string()))
-            }
+            Ready::Mongodb { addr, login } => mongodb(&endpoint(runner, addr)?, login.as_ref())
+                .unwrap_or_else(|silence| Answer::NotYet(silence.to_string())),
             Ready::Redis { addr, user, password } => {
                 let login = Login { user: user.as_deref(), password: password.as_deref() };
                 match redis_ping(&endpoint(runner, addr)?, login, LIMIT) {
@@ -241,18 +241,29 @@ fn postgres(at: &Endpoint, login: PgLogin<'_>) -> Answer {
     }
 }
 
-fn mongodb(at: &Endpoint, logins: &[Account]) -> Result<Answer, Silence> {
+fn mongodb(at: &Endpoint, login: Option<&(Account, Vec<Role>)>) -> Result<Answer, Silence> {
     let mut server = Mongodb::connect(at, LIMIT)?;
     if let Some(series) = server.too_old() {
         return Ok(Answer::Refused(format!("it is of series {series}, and 4.2 is the oldest that is supported")));
     }
-    for Account { database, name, password } in logins {
-        if let Err(refusal) = server.login(database, name, password)? {
-            return Ok(Answer::Refused(format!("{} (code {}, user '{name}')", refusal.message, refusal.code)));
+    let Some((Account { database, name, password }, roles)) = login else { return Ok(Answer::Ready) };
+    let refused = |refusal: &Refusal| Answer::Refused(format!("{} (code {})", refusal.message, refusal.code));
+    if let Err(refusal) = server.login(database, name, password)? {
+        return Ok(refused(&refusal));
+    }
+    for role in roles.iter().filter(|role| role.name == "readWrite") {
+        if let Err(refusal) = server.command(&role.database, deletion_of_nothing())? {
+            return Ok(refused(&refusal));
         }
-        server = Mongodb::connect(at, LIMIT)?;
     }
     Ok(Answer::Ready)
+}
+
+/// Only who may write may give this command, and it changes nothing.
+fn deletion_of_nothing() -> Document {
+    let nothing = Document::default().with("_id", Document::default().with("$in", Value::List(Vec::new())));
+    let deletion = Document::default().with("q", nothing).with("limit", 0);
+    Document::default().with("delete", "surefoot").with("deletes", Value::List(vec![Value::Document(deletion)]))
 }
 
 fn endpoint(runner: &Runner, addr: &str) -> Result<Endpoint> {

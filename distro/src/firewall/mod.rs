@@ -5,6 +5,8 @@ use std::path::Path;
 
 use crate::{Command, Host, find_program};
 
+pub mod firewalld;
+
 /// A firewall that is at work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Firewall {
@@ -12,8 +14,8 @@ pub struct Firewall {
     pub name: &'static str,
     /// TCP ports that it lets others reach; none where that cannot be read.
     pub open: Option<Ports>,
-    /// How a port is opened, with `PORT` in its place.
-    pub remedy: &'static str,
+    /// How a port is opened by hand, with `PORT` in its place; none where a plan opens it.
+    pub remedy: Option<&'static str>,
 }
 
 /// TCP ports.
@@ -52,7 +54,7 @@ pub enum Known {
 /// # Errors
 /// Where the kernel's rules cannot be asked for.
 pub fn active(host: &Host) -> anyhow::Result<Known> {
-    if let Some(managed) = ufw(Path::new("/")).or_else(|| firewalld(Path::new("/"))) {
+    if let Some(managed) = ufw(Path::new("/")).or_else(|| firewalld::ruling(Path::new("/"))) {
         return Ok(Known::Ruled(managed));
     }
     let unknown = |why: &str| Ok(Known::Nothing(why.to_owned()));
@@ -86,7 +88,7 @@ fn ufw(root: &Path) -> Option<Firewall> {
         .is_some_and(|text| text.lines().any(|line| line.trim() == "DEFAULT_INPUT_POLICY=\"ACCEPT\""));
     let rules = ["etc/ufw/user.rules", "lib/ufw/user.rules"].iter().find_map(|path| read(root, path));
     let open = if lenient { Some(Ports::All) } else { rules.map(|rules| Ports::Some(ufw_rules(&rules))) };
-    Some(Firewall { name: "ufw", open, remedy: "ufw allow PORT/tcp" })
+    Some(Firewall { name: "ufw", open, remedy: Some("ufw allow PORT/tcp") })
 }
 
 /// `### tuple ### allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in`
@@ -100,43 +102,6 @@ fn ufw_rules(rules: &str) -> BTreeSet<(u16, u16)> {
         }
     }
     open
-}
-
-/// firewalld(1) runs where its control group has a process; the ports of the default zone are in its file, or in those of services.
-fn firewalld(root: &Path) -> Option<Firewall> {
-    let group = ["sys/fs/cgroup/system.slice", "sys/fs/cgroup/systemd/system.slice"];
-    group.iter().find(|group| root.join(group).join("firewalld.service/cgroup.procs").exists())?;
-    let find = |path: String| {
-        ["etc/firewalld", "usr/lib/firewalld"].iter().find_map(|folder| read(root, &format!("{folder}/{path}")))
-    };
-    let zone = find("firewalld.conf".into())
-        .and_then(|text| {
-            text.lines().find_map(|line| line.strip_prefix("DefaultZone=").map(|zone| zone.trim().to_owned()))
-        })
-        .unwrap_or_else(|| "public".into());
-    let open = find(format!("zones/{zone}.xml")).map(|text| {
-        if text.contains("target=\"ACCEPT\"") {
-            return Ports::All;
-        }
-        let services =
-            attributes(&text, "service", "name").into_iter().filter_map(|name| find(format!("services/{name}.xml")));
-        let mut open = BTreeSet::new();
-        for text in services.chain([text.clone()]) {
-            attributes(&text, "port", "port").iter().for_each(|port| open.extend(ranges(port, '-')));
-        }
-        Ports::Some(open)
-    });
-    Some(Firewall {
-        name: "firewalld",
-        open,
-        remedy: "firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
-    })
-}
-
-/// What `name` is in each `<tag …>` of an XML text.
-fn attributes(text: &str, tag: &str, name: &str) -> Vec<String> {
-    let tags = text.split('<').filter_map(|part| part.strip_prefix(tag).filter(|rest| rest.starts_with(' ')));
-    tags.filter_map(|rest| Some(rest.split_once(&format!(" {name}=\""))?.1.split('"').next()?.to_owned())).collect()
 }
 
 /// What `nft list ruleset` says: a chain of what comes in that drops what no rule accepts.
@@ -162,7 +127,7 @@ fn nftables(ruleset: &str) -> Option<Firewall> {
         };
         open.extend(ranges(ports, '-'));
     }
-    let remedy = "nft add rule inet filter input tcp dport PORT accept";
+    let remedy = Some("nft add rule inet filter input tcp dport PORT accept");
     Some(Firewall { name: "nftables", open: Some(Ports::Some(open)), remedy })
 }
 
@@ -188,7 +153,7 @@ fn ranges(text: &str, between: char) -> Vec<(u16, u16)> {
 mod tests {
     use super::*;
 
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(super) fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, content) in files {
             let path = root.path().join(path);
@@ -198,7 +163,7 @@ mod tests {
         root
     }
 
-    fn open(ports: &[(u16, u16)]) -> Option<Ports> {
+    pub(super) fn open(ports: &[(u16, u16)]) -> Option<Ports> {
         Some(Ports::Some(ports.iter().copied().collect()))
     }
 
@@ -217,20 +182,6 @@ mod tests {
         assert_eq!(found(&[conf, lenient]).unwrap().open, Some(Ports::All));
         assert_eq!(found(&[("etc/ufw/ufw.conf", "ENABLED=no\n")]), None);
         assert_eq!(found(&[]), None);
-    }
-
-    #[test]
-    fn firewalld_has_zones_and_services() {
-        let zone = "<?xml version=\"1.0\"?>\n<zone>\n  <service name=\"ssh\"/>\n  <port protocol=\"tcp\" port=\"8000-8080\"/>\n</zone>\n";
-        let files = [
-            ("sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs", "7\n"),
-            ("etc/firewalld/firewalld.conf", "DefaultZone=work\n"),
-            ("etc/firewalld/zones/work.xml", zone),
-            ("usr/lib/firewalld/services/ssh.xml", "<service>\n  <port protocol=\"tcp\" port=\"22\"/>\n</service>\n"),
-        ];
-        assert_eq!(firewalld(host(&files).path()).unwrap().open, open(&[(22, 22), (8000, 8080)]));
-        assert_eq!(firewalld(host(&files[..1]).path()).unwrap().open, None);
-        assert_eq!(firewalld(host(&files[1..]).path()), None);
     }
 
     #[test]

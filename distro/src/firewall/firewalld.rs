@@ -1,0 +1,195 @@
+//! firewalld(1): what its zones let through, now and after a reload, and how a port is opened.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Firewall, Ports, ranges, read};
+use crate::{Class, Command, Fault, Host};
+
+/// Folders of its settings: the administrator's count more than the package's.
+const FOLDERS: [&str; 2] = ["etc/firewalld", "usr/lib/firewalld"];
+/// Its control group, which the kernel removes with its last process.
+const GROUPS: [&str; 2] = ["sys/fs/cgroup/system.slice", "sys/fs/cgroup/systemd/system.slice"];
+
+/// The zone of connections that no other one is for; none where firewalld is not installed. Where only root may read its settings, others
+/// get the zone that it has by itself.
+pub(crate) fn default_zone(root: &Path) -> Option<String> {
+    if !root.join(FOLDERS[1]).join("zones").is_dir() {
+        return None;
+    }
+    let text = find(root, "firewalld.conf").unwrap_or_default();
+    let zone = text.lines().find_map(|line| line.strip_prefix("DefaultZone=").map(|zone| zone.trim().to_owned()));
+    Some(zone.unwrap_or_else(|| "public".into()))
+}
+
+/// Does it run?
+pub fn runs() -> bool {
+    runs_below(Path::new("/"))
+}
+
+fn runs_below(root: &Path) -> bool {
+    GROUPS.iter().any(|group| root.join(group).join("firewalld.service/cgroup.procs").exists())
+}
+
+/// It, where it runs, with what the default zone lets through after a reload.
+pub(super) fn ruling(root: &Path) -> Option<Firewall> {
+    let zone = runs_below(root).then(|| default_zone(root).unwrap_or_else(|| "public".into()))?;
+    Some(Firewall { name: "firewalld", open: kept_below(root, &zone), remedy: None })
+}
+
+/// What a zone lets through after a reload, as its files say.
+///
+/// # Errors
+/// Class `host`, where it has no file.
+pub fn kept(zone: &str) -> Result<Ports> {
+    kept_below(Path::new("/"), zone).ok_or_else(|| {
+        Fault::new(Class::Host, format!("firewalld's default zone '{zone}' has no file zones/{zone}.xml"))
+            .evidence(FOLDERS.map(|folder| format!("looked in /{folder}")))
+            .advice("choose a zone that is there: `firewall-cmd --get-zones`, `firewall-cmd --set-default-zone=public`")
+            .into()
+    })
+}
+
+fn kept_below(root: &Path, zone: &str) -> Option<Ports> {
+    let text = find(root, &format!("zones/{zone}.xml"))?;
+    if text.contains("target=\"ACCEPT\"") {
+        return Some(Ports::All);
+    }
+    let mut open = ports(&text);
+    for service in services(&text) {
+        open.extend(of_service(root, service));
+    }
+    Some(Ports::Some(open))
+}
+
+/// What a zone lets through now. Asked on the bus: `firewall-cmd` takes most of a second.
+///
+/// # Errors
+/// Class `host`, where firewalld does not answer.
+pub fn now(host: &Host, zone: &str) -> Result<Ports> {
+    let mut open = own_now(host, zone)?;
+    for service in ask::<Vec<String>>(host, "getServices", zone)? {
+        open.extend(of_service(Path::new("/"), &service));
+    }
+    Ok(Ports::Some(open))
+}
+
+/// The TCP ports that a zone names itself now.
+fn own_now(host: &Host, zone: &str) -> Result<BTreeSet<(u16, u16)>> {
+    let pairs: Vec<(String, String)> = ask(host, "getPorts", zone)?;
+    Ok(pairs.iter().filter(|(_, protocol)| protocol == "tcp").flat_map(|(port, _)| ranges(port, '-')).collect())
+}
+
+/// What `method` of firewalld says of a zone.
+fn ask<T: serde::de::DeserializeOwned>(host: &Host, method: &str, zone: &str) -> Result<T> {
+    /// As `busctl --json=short` prints a reply: its type and its values.
+    #[derive(serde::Deserialize)]
+    struct Reply<T> {
+        data: (T,),
+    }
+    let (name, path) = ("org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1");
+    let output = Command::new("busctl")
+        .args(["--system", "--json=short", "call", name, path, &format!("{name}.zone"), method, "s", zone])
+        .data()
+        .run(&host.runner, Class::Host, "asking firewalld")?;
+    let reply: Reply<T> =
+        serde_json::from_str(&output.stdout).with_context(|| format!("firewalld's answer to {method}"))?;
+    Ok(reply.data.0)
+}
+
+/// Lets others reach `ports` in a zone: from now on until the next reload, or (`kept`) from the next reload on.
+///
+/// # Errors
+/// Class `host`, where firewalld refuses.
+pub fn open(host: &Host, zone: &str, ports: &[u16], kept: bool) -> Result<()> {
+    change(host, zone, "add", ports, kept)
+}
+
+/// Lets nobody reach `port` any more, as far as it is a port of its own of the zone; says whether it was.
+///
+/// # Errors
+/// As [`open`].
+pub fn close(host: &Host, zone: &str, port: u16, kept: bool) -> Result<bool> {
+    let own = match (kept, runs()) {
+        (true, _) => find(Path::new("/"), &format!("zones/{zone}.xml")).map(|text| ports(&text)).unwrap_or_default(),
+        (false, true) => own_now(host, zone)?,
+        (false, false) => BTreeSet::new(),
+    };
+    if !own.contains(&(port, port)) {
+        return Ok(false);
+    }
+    change(host, zone, "remove", &[port], kept)?;
+    Ok(true)
+}
+
+fn change(host: &Host, zone: &str, how: &str, ports: &[u16], kept: bool) -> Result<()> {
+    // Its settings can be changed while it does not run, by another program.
+    let mut command = match (kept, runs()) {
+        (true, false) => Command::new("firewall-offline-cmd"),
+        (true, true) => Command::new("firewall-cmd").arg("--permanent"),
+        (false, _) => Command::new("firewall-cmd"),
+    };
+    command = command.arg(format!("--zone={zone}")).args(ports.iter().map(|port| format!("--{how}-port={port}/tcp")));
+    command.run(&host.runner, Class::Host, "changing what firewalld lets through").map(drop)
+}
+
+/// A file of its settings.
+fn find(root: &Path, path: &str) -> Option<String> {
+    FOLDERS.iter().find_map(|folder| read(root, &format!("{folder}/{path}")))
+}
+
+/// The TCP ports of a service that it knows.
+fn of_service(root: &Path, name: &str) -> BTreeSet<(u16, u16)> {
+    find(root, &format!("services/{name}.xml")).map(|text| ports(&text)).unwrap_or_default()
+}
+
+/// The TCP ports that a zone or a service names itself.
+fn ports(text: &str) -> BTreeSet<(u16, u16)> {
+    let tags = text.split('<').filter_map(|part| part.strip_prefix("port "));
+    tags.filter(|tag| attribute(tag, "protocol") == Some("tcp"))
+        .filter_map(|tag| attribute(tag, "port"))
+        .flat_map(|port| ranges(port, '-'))
+        .collect()
+}
+
+/// Names of the services that a zone lets through.
+fn services(text: &str) -> impl Iterator<Item = &str> {
+    text.split('<').filter_map(|part| attribute(part.strip_prefix("service ")?, "name"))
+}
+
+/// The value of an attribute in what stands behind a tag's name.
+fn attribute<'t>(tag: &'t str, name: &str) -> Option<&'t str> {
+    tag.split_once(&format!("{name}=\""))?.1.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{host, open};
+    use super::*;
+
+    #[test]
+    fn zones_and_services() {
+        let zone = "<?xml version=\"1.0\"?>\n<zone>\n  <service name=\"ssh\"/>\n  <port protocol=\"tcp\" port=\"8000-8080\"/>\n\
+                    <port port=\"53\" protocol=\"udp\"/></zone>\n";
+        let public = ("usr/lib/firewalld/zones/public.xml", "<zone/>");
+        let ssh = "<service>\n  <port protocol=\"tcp\" port=\"22\"/>\n</service>\n";
+        let files = [
+            ("sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs", "7\n"),
+            ("etc/firewalld/firewalld.conf", "DefaultZone=work\n"),
+            ("etc/firewalld/zones/work.xml", zone),
+            ("usr/lib/firewalld/services/ssh.xml", ssh),
+            public,
+        ];
+        let all = host(&files);
+        assert_eq!(ruling(all.path()).unwrap().open, open(&[(22, 22), (8000, 8080)]));
+        assert_eq!(default_zone(host(&[files[1], public]).path()).as_deref(), Some("work"));
+        assert_eq!(default_zone(host(&[public]).path()).as_deref(), Some("public"));
+        assert_eq!(default_zone(host(&files[1..2]).path()), None);
+        assert_eq!(ruling(host(&files[..1]).path()).unwrap().open, None);
+        assert_eq!(ruling(host(&files[1..]).path()), None);
+        let all = [("etc/firewalld/zones/work.xml", "<zone target=\"ACCEPT\">"), files[0], files[1], public];
+        assert_eq!(ruling(host(&all).path()).unwrap().open, Some(Ports::All));
+    }
+}

@@ -1,0 +1,154 @@
+//! What a journal comes to.
+
+use super::*;
+use steps::Undo;
+
+fn intent(resource: &str, item: &str, undo: Undo, wrote: &str) -> Record {
+    Record::Intent {
+        resource: resource.into(),
+        claims: vec![ClaimTold { thing: "file:/x".into(), wants: wrote.into() }],
+        items: vec![ItemTold {
+            item: item.into(),
+            summary: String::new(),
+            undo,
+            data: false,
+            wrote: Some(wrote.into()),
+        }],
+    }
+}
+
+fn made() -> Undo {
+    Undo::RemoveFile { path: "/x".into() }
+}
+
+fn changed() -> Undo {
+    Undo::RestoreSymlink { path: "/x".into(), target: "/y".into() }
+}
+
+fn outcome(resource: &str) -> Record {
+    Record::Outcome { resource: resource.into(), result: Outcome::Changed }
+}
+
+#[test]
+fn ownership_is_decided_by_the_first_intent() {
+    // The first attempt was killed after its intent, the second found the file half made and took it for somebody's.
+    let records = [intent("s/file:/x", "content", made(), "1"), intent("s/file:/x", "content", changed(), "2")];
+    let state = State::replay(&records).unwrap();
+    let entry = &state.resources["s/file:/x"];
+    assert_eq!(entry.ownership(), Ownership::Created);
+    assert_eq!(entry.items[0].undo, made());
+    assert_eq!(entry.items[0].wrote, ["1", "2"]);
+}
+
+#[test]
+fn what_another_product_intended_came_first() {
+    let inherited = Record::Inherited {
+        from: "a".into(),
+        resource: "s/file:/x".into(),
+        items: vec![ItemTold {
+            item: "content".into(),
+            summary: String::new(),
+            undo: made(),
+            data: false,
+            wrote: None,
+        }],
+    };
+    let state = State::replay(&[intent("s/file:/x", "content", changed(), "1"), inherited]).unwrap();
+    assert_eq!(state.resources["s/file:/x"].items[0].undo, made());
+}
+
+#[test]
+fn what_left_nothing_behind_is_nothing_to_take_back() {
+    let records = [
+        intent("s/login:x", "login", Undo::Nothing, "1"),
+        intent("s/file:/a", "content", made(), "1"),
+        Record::Found { resource: "s/file:/b".into(), claims: Vec::new() },
+    ];
+    let state = State::replay(&records).unwrap();
+    for (resource, expected) in [("s/login:x", false), ("s/file:/a", true), ("s/file:/b", false), ("gone", false)] {
+        assert_eq!(state.has_to_undo(resource), expected, "{resource}");
+    }
+}
+
+#[test]
+fn undo_goes_backwards_and_forgets_what_is_gone() {
+    let records = [
+        intent("s/file:/a", "content", made(), "1"),
+        outcome("s/file:/a"),
+        intent("s/file:/b", "content", made(), "1"),
+        outcome("s/file:/b"),
+    ];
+    let mut state = State::replay(&records).unwrap();
+    let order: Vec<String> = state.to_undo().into_iter().map(|(resource, _)| resource).collect();
+    assert_eq!(order, ["s/file:/b", "s/file:/a"]);
+    let undone = |result| Record::Undone { resource: "s/file:/b".into(), item: "content".into(), result };
+    state.take(&undone(UndoOutcome::Kept)).unwrap();
+    assert_eq!(state.to_undo().len(), 2);
+    state.take(&undone(UndoOutcome::Done)).unwrap();
+    assert_eq!(state.to_undo().len(), 1);
+}
+
+#[test]
+fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
+    let package = || Undo::RemovePackage { name: "x".into() };
+    let attempt = |action: &str| Record::Attempt {
+        run: action.into(),
+        attempt: 1,
+        action: action.into(),
+        surefoot: "0".into(),
+        boot_id: "b".into(),
+        blueprint: String::new(),
+        purge: false,
+    };
+    let id = "s/packages:all";
+    let undone = Record::Undone { resource: id.into(), item: "package x".into(), result: UndoOutcome::Removed };
+    let end = Record::End { result: "done".into(), in_place: 0, changed: 1 };
+    let mut state = State::replay(&[
+        attempt("install"),
+        intent(id, "package x", package(), "1"),
+        outcome(id),
+        end.clone(),
+        attempt("uninstall"),
+        undone,
+    ])
+    .unwrap();
+    assert!(state.wants("file:/x").is_some());
+    state.take(&end).unwrap();
+    assert_eq!(state.wants("file:/x"), None, "what is uninstalled is in nobody's way");
+    assert_eq!(state.resources[id].items[0].undo, Undo::PurgePackage { name: "x".into() });
+    assert_eq!(state.resources[id].ownership(), Ownership::Found);
+    state.take(&intent(id, "package x", package(), "1")).unwrap();
+    assert_eq!(state.resources[id].items[0].undo, package());
+    assert_eq!(state.resources[id].ownership(), Ownership::Created);
+}
+
+#[test]
+fn contradictions_are_damage() {
+    for records in [
+        vec![outcome("s/file:/a")],
+        vec![intent("s/file:/a", "content", made(), "1"), outcome("s/file:/a"), outcome("s/file:/a")],
+        vec![Record::Undo { resource: "s/file:/a".into(), item: "content".into() }],
+        vec![Record::End { result: "done".into(), in_place: 0, changed: 0 }],
+    ] {
+        let error = State::replay(&records).unwrap_err();
+        assert_eq!(Fault::class_of(&error), Class::State, "{records:?}");
+    }
+}
+
+#[test]
+fn a_survivor_is_of_this_boot_only() {
+    let attempt = |attempt, boot: &str| Record::Attempt {
+        run: "r".into(),
+        attempt,
+        action: "install".into(),
+        surefoot: "0".into(),
+        boot_id: boot.into(),
+        blueprint: String::new(),
+        purge: false,
+    };
+    let child = Record::Child { pid: 7, start: 1 };
+    let state = State::replay(&[attempt(1, "b"), child.clone(), attempt(2, "b")]).unwrap();
+    assert_eq!(state.child, Some((7, 1)));
+    let state = State::replay(&[attempt(1, "b"), child, attempt(2, "c")]).unwrap();
+    assert_eq!(state.child, None);
+}

@@ -1,0 +1,57 @@
+//! Debian's own firewalld on a real host: what others are to reach is let through, and nothing else.
+
+use anyhow::{Result, ensure};
+use lab::{Host, Suite, run::ensure_said};
+
+const INSTALL: &str = "install /root/web --yes";
+
+#[test]
+fn firewalld_is_told_what_others_are_to_reach() -> Result<()> {
+    let host = Host::builder(Suite::Bookworm).filters().boot()?;
+    host.install_binary()?;
+    host.install_blueprint("web")?;
+    // Without /etc/protocols it does not start.
+    host.sh("apt-get -qq update && apt-get -qq install --no-install-recommends firewalld netbase >/dev/null")?;
+    host.sh("systemctl restart firewalld && firewall-cmd --state")?;
+    let open = |ports: &str| -> Result<()> {
+        for kept in ["", "--permanent "] {
+            assert_eq!(host.sh(&format!("firewall-cmd {kept}--list-ports"))?, ports, "{kept}");
+        }
+        Ok(())
+    };
+    let checked = host.surefoot("preflight /root/web")?.ok()?;
+    ensure_said(&checked, "firewalld is active, and will be told to let port 80 through")?;
+    host.surefoot(INSTALL)?.ok()?;
+    open("80/tcp")?;
+    host.sh("firewall-cmd --reload && firewall-cmd --query-port=80/tcp")?;
+    ensure_said(&host.surefoot(INSTALL)?.ok()?, " in place, 0 changed, 0 failed")?;
+
+    // Shut by hand until the next reload, and for good.
+    for by_hand in ["firewall-cmd --remove-port=80/tcp", "firewall-cmd --permanent --remove-port=80/tcp"] {
+        host.sh(by_hand)?;
+        let status = host.surefoot("status web")?;
+        ensure!(status.stdout.contains("let port 80 through"), "{by_hand}:\n{}", status.stdout);
+        ensure_said(&host.surefoot(INSTALL)?.ok()?, " 1 changed, 0 failed")?;
+        open("80/tcp")?;
+    }
+
+    // What somebody opened stays, and what is not ours.
+    host.sh("firewall-cmd --permanent --add-port=8443/tcp && firewall-cmd --reload")?;
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    open("8443/tcp")?;
+    host.sh("firewall-cmd --permanent --remove-port=8443/tcp")?;
+    assert_eq!(host.sh("grep -c '<port' /etc/firewalld/zones/public.xml || true")?, "0");
+
+    // Opened by somebody before: found, and left there.
+    host.sh("firewall-cmd --permanent --add-service=http && firewall-cmd --reload")?;
+    host.surefoot(INSTALL)?.ok()?;
+    open("")?;
+    // Its settings are taken back also where it does not run.
+    host.sh("firewall-cmd --permanent --remove-service=http && firewall-cmd --reload")?;
+    host.surefoot(INSTALL)?.ok()?;
+    host.sh("systemctl stop firewalld")?;
+    ensure_said(&host.surefoot(INSTALL)?.ok()?, " in place, 0 changed, 0 failed")?;
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    assert_eq!(host.sh("grep -c '<port' /etc/firewalld/zones/public.xml || true")?, "0");
+    Ok(())
+}
