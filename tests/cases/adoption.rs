@@ -83,9 +83,10 @@ fn services_that_were_found_run_on_after_an_upgrade_and_an_uninstall() -> Result
     assert_eq!(host.read("/opt/stackstorm/st2/VERSION")?, "3.9.0");
 
     host.surefoot("uninstall --yes")?.ok()?;
-    // A server that was restarted after them makes them start once more.
+    // A server that was restarted after them makes them start once more, and systemd calls them active before they listen.
     host.sh(
-        "for n in $(seq 200); do systemctl list-units --plain --no-legend 'st2*' | grep -qv ' active ' || exit 0; sleep 0.1; done; exit 1",
+        "up() { ! systemctl list-units --plain --no-legend 'st2*' | grep -qv ' active ' && [ $(ss -ltnH '( sport = 9100 or sport = 9101 )' | wc -l) = 2 ]; }
+         for n in $(seq 200); do up && exit 0; sleep 0.1; done; systemctl list-units --all 'st2*'; ss -ltn; exit 1",
     )?;
     assert_eq!(running()?, "5 active");
     runs_actions(&host, PASSWORD)
