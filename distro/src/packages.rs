@@ -15,7 +15,7 @@ use crate::apt::{self, Source};
 use crate::dnf;
 use crate::dpkg::{self, Dpkg};
 use crate::facts::PackageManager;
-use crate::{Class, Command, Facts, Fault, Host, Look, locks};
+use crate::{Class, Command, Facts, Fault, Host, Look, locks, rpm};
 
 /// Is told the pid of every transaction, before it begins: none is ever killed by us, so a later run may have to wait for it.
 pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
@@ -173,7 +173,7 @@ impl Look<'_> {
                 let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
                 let mut seen = self.rpm.borrow_mut();
                 let unseen: Vec<String> = names.iter().filter(|name| !seen.contains_key(*name)).cloned().collect();
-                let mut found = dnf::rpm::query(self.host, &unseen)?;
+                let mut found = rpm::query(self.host, &unseen)?;
                 seen.extend(unseen.into_iter().map(|name| {
                     let package = found.remove(&name);
                     (name, package)
@@ -206,7 +206,7 @@ impl Look<'_> {
     pub fn unfinished_packages(&self) -> Result<Vec<String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.unfinished()),
-            Manager::Dnf => dnf::interrupted(),
+            Manager::Dnf => rpm::interrupted(),
         }
     }
 
@@ -217,7 +217,7 @@ impl Look<'_> {
     pub fn needed_packages(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.needed_by_others(names)),
-            Manager::Dnf => dnf::rpm::needed(self.host, names),
+            Manager::Dnf => rpm::needed(self.host, names),
         }
     }
 
@@ -408,7 +408,7 @@ impl Manager {
     pub fn finish(self, host: &Host, going: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
         match self {
             Manager::Apt => dpkg::finish(host, going, deny, survivor),
-            Manager::Dnf => dnf::finish(host, survivor),
+            Manager::Dnf => rpm::finish(host, &dnf::LOCKS, survivor),
         }
     }
 

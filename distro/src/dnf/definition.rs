@@ -64,7 +64,7 @@ pub fn rival(of: &Definition) -> Result<Option<Rival>> {
 /// The names under which rpm keeps keys that it trusts packages by, as if they were packages.
 pub fn trusted_keys(fingerprints: &[String]) -> Vec<String> {
     let id = |fingerprint: &String| fingerprint[fingerprint.len().saturating_sub(8)..].to_ascii_lowercase();
-    fingerprints.iter().map(|fingerprint| format!("{}{}", super::rpm::KEY, id(fingerprint))).collect()
+    fingerprints.iter().map(|fingerprint| format!("{}{}", crate::rpm::KEY, id(fingerprint))).collect()
 }
 
 #[cfg(test)]

@@ -7,9 +7,7 @@ mod definition;
 mod extras;
 mod fetch;
 mod index;
-mod leftovers;
 mod repos;
-pub mod rpm;
 mod said;
 mod solver;
 mod table;
@@ -29,7 +27,7 @@ pub use index::{has_any, index, remove_index, update};
 pub use repos::repositories;
 pub use said::is_stale_index;
 pub use solver::{simulate, simulate_removal};
-pub use transaction::{download, finish, install, interrupted, remove};
+pub use transaction::{download, install, remove};
 
 /// What dnf and rpm take: pid files of dnf 4, files that dnf 5 locks (Fedora has the first elsewhere), and rpm's own lock.
 pub const LOCKS: [&str; 7] = [

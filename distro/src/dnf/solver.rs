@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{dnf, is_five, rpm, said, table, when_free};
-use crate::Host;
+use super::{dnf, is_five, said, table, when_free};
 use crate::packages::{Move, Solution};
+use crate::{Host, rpm};
 
 const LIMIT: Duration = Duration::from_secs(300);
 

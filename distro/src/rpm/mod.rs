@@ -1,4 +1,8 @@
-//! What rpm knows to be installed: one query for all names that are asked about.
+//! rpm: what it knows to be installed, one query for all names that are asked about; and what a transaction of it leaves that was cut off.
+//! Queries are those of rpm(8).
+
+mod cut_off;
+mod leftovers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +11,13 @@ use anyhow::Result;
 use crate::packages::{Known, Package, State};
 use crate::{Class, Command, Host};
 
+pub use cut_off::{erase, finish, heard, interrupted, write_down};
+
 /// Name, architecture and version of a package, with its epoch where it has one.
 const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
 
 /// What the name of a key begins with.
-pub(super) const KEY: &str = "gpg-pubkey-";
+pub const KEY: &str = "gpg-pubkey-";
 
 /// Which of `names` are installed.
 ///
