@@ -33,7 +33,7 @@ pub use document::Source;
 pub use expand::{ExpandedStep, expand, next_lines};
 pub use given::{Given, read_given};
 pub use inputs::Inputs;
-pub use model::Blueprint;
+pub use model::{Blueprint, Step};
 pub use read::is_product;
 pub use resolve::{Ask, resolve};
 pub use sample::MadeUp;

@@ -1,13 +1,14 @@
 //! `surefoot blueprint`: check, show, list; the format's schema. Touches no host and needs no root.
 
-use std::fmt::Write;
-
 use anyhow::Result;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::BlueprintCommand;
 use super::context::Context;
-use crate::blueprint::{self, Blueprint, InputSpec};
+use crate::blueprint::{self, Blueprint, InputSpec, Step};
+use crate::report::blueprint::{BlueprintTold, InputAsked, RequiresTold, StepNamed, blueprint_view};
+use crate::report::style::Style;
 
 /// Runs it.
 ///
@@ -32,7 +33,8 @@ pub fn run(context: &Context, command: &BlueprintCommand) -> Result<i32> {
         }
         BlueprintCommand::Show { blueprint } => {
             let blueprint = Blueprint::load(blueprint)?;
-            if context.json() { lines(&as_json(&blueprint))? } else { as_text(&blueprint)? }
+            let told = told(&blueprint);
+            if context.json() { lines(&told)? } else { blueprint_view(&told, &Style::stdout()) }
         }
         BlueprintCommand::Schema => lines(&blueprint::schema(steps::kinds::ALL))?,
         BlueprintCommand::List => list(context.json())?,
@@ -41,7 +43,7 @@ pub fn run(context: &Context, command: &BlueprintCommand) -> Result<i32> {
     Ok(0)
 }
 
-fn lines(value: &Value) -> Result<String> {
+fn lines(value: &impl Serialize) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
@@ -60,51 +62,6 @@ fn list(json: bool) -> Result<String> {
         vec![(*name).to_owned(), blueprint.version().to_owned(), blueprint.title().to_owned()]
     });
     Ok(table("", &rows.collect::<Vec<_>>()))
-}
-
-/// Where the value of an input comes from when nobody gives one.
-fn otherwise(spec: &InputSpec) -> String {
-    let default = spec.input.default.as_ref().map(|default| format!("default {default}"));
-    let generated = spec.input.generate.map(|length| format!("generated, {}", count(length, "character")));
-    let when = spec.input.when.as_ref().map(|when| format!("when {when}"));
-    let value = default.or(generated).unwrap_or("to be given".to_owned());
-    [Some(value), when].into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn as_text(blueprint: &Blueprint) -> Result<String> {
-    let mut text = format!("{} {}: {}\n", blueprint.name(), blueprint.version(), blueprint.title());
-    let inputs: Vec<Vec<String>> = blueprint
-        .inputs()
-        .iter()
-        .map(|spec| {
-            let what = spec.input.ask.clone().or(spec.input.help.clone()).unwrap_or_default();
-            vec![spec.name.clone(), spec.input.sort.name().to_owned(), otherwise(spec), what]
-        })
-        .collect();
-    let requires = blueprint.requires();
-    let mut needs: Vec<Vec<String>> = Vec::new();
-    needs.extend(requires.memory.map(|memory| vec!["memory".to_owned(), memory.to_string()]));
-    needs.extend(requires.cpus.map(|cpus| vec!["cpus".to_owned(), cpus.to_string()]));
-    needs.extend(requires.disk.iter().map(|(path, size)| vec![format!("disk {path}"), size.to_string()]));
-    if !requires.os.is_empty() {
-        needs.push(vec!["os".to_owned(), requires.os.join(", ")]);
-    }
-    let steps: Vec<Vec<String>> = blueprint
-        .steps()
-        .iter()
-        .map(|step| {
-            let when = step.when.as_ref().map_or(String::new(), |(when, _)| format!("when {when}"));
-            vec![step.id.clone(), step.kind.clone(), when]
-        })
-        .collect();
-    let files: Vec<Vec<String>> = blueprint.files().into_keys().map(|name| vec![name]).collect();
-    for (title, rows) in [("inputs", inputs), ("requires", needs), ("steps", steps), ("files", files)] {
-        if !rows.is_empty() {
-            write!(text, "\n{title}\n{}", table("  ", &rows))?;
-        }
-    }
-    writeln!(text, "\ndigest {}", blueprint.digest())?;
-    Ok(text)
 }
 
 /// Rows in columns, without blanks at the end of a line.
@@ -126,30 +83,144 @@ fn table(indent: &str, rows: &[Vec<String>]) -> String {
     text
 }
 
-fn as_json(blueprint: &Blueprint) -> Value {
-    let input = |spec: &InputSpec| {
-        json!({
-            "name": spec.name, "type": spec.input.sort.name(), "ask": spec.input.ask, "help": spec.input.help,
-            "default": spec.input.default, "choices": spec.input.choices, "generate": spec.input.generate,
-            "when": spec.input.when,
-        })
+/// A blueprint as it is shown.
+fn told(blueprint: &Blueprint) -> BlueprintTold {
+    let input = |InputSpec { name, input, .. }: &InputSpec| InputAsked {
+        name: name.clone(),
+        sort: input.sort.name().to_owned(),
+        ask: input.ask.clone(),
+        help: input.help.clone(),
+        default: input.default.as_ref().map(|default| json!(default)),
+        choices: input.choices.clone(),
+        generate: input.generate,
+        min: input.min.map(|min| min.0),
+        max: input.max.map(|max| max.0),
+        pattern: input.pattern.clone(),
+        found: input.found.iter().map(|found| found.file.clone()).collect(),
+        when: input.when.clone(),
+    };
+    let step = |step: &Step| StepNamed {
+        id: step.id.clone(),
+        kind: step.kind.clone(),
+        was: step.was.clone(),
+        when: step.when.as_ref().map(|(when, _)| when.clone()),
     };
     let requires = blueprint.requires();
-    json!({
-        "name": blueprint.name(),
-        "title": blueprint.title(),
-        "version": blueprint.version(),
-        "digest": blueprint.digest(),
-        "inputs": blueprint.inputs().iter().map(input).collect::<Vec<_>>(),
-        "requires": {
-            "memory": requires.memory.map(|memory| memory.0),
-            "cpus": requires.cpus,
-            "disk": requires.disk.iter().map(|(path, size)| (path.clone(), size.0)).collect::<std::collections::BTreeMap<_, _>>(),
-            "os": requires.os,
+    BlueprintTold {
+        name: blueprint.name().to_owned(),
+        title: blueprint.title().to_owned(),
+        version: blueprint.version().to_owned(),
+        digest: blueprint.digest(),
+        inputs: blueprint.inputs().iter().map(input).collect(),
+        requires: RequiresTold {
+            memory: requires.memory.map(|memory| memory.0),
+            cpus: requires.cpus,
+            avx: requires.avx,
+            disk: requires.disk.iter().map(|(path, size)| (path.clone(), size.0)).collect(),
+            os: requires.os.clone(),
         },
-        "steps": blueprint.steps().iter().map(|step| json!({
-            "id": step.id, "kind": step.kind, "was": step.was, "when": step.when.as_ref().map(|(when, _)| when),
-        })).collect::<Vec<_>>(),
-        "files": blueprint.files().into_keys().collect::<Vec<_>>(),
-    })
+        steps: blueprint.steps().iter().map(step).collect(),
+        files: blueprint.files().into_keys().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STYLE: Style = Style { width: 80, colour: false, unicode: true };
+
+    #[test]
+    fn everything_that_a_blueprint_asks_for_and_requires_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"
+schema = 1
+[product]
+name = "shop"
+title = "The shop"
+version = "2.1"
+[inputs.mode]
+type = "choice"
+ask = "How is it reached?"
+help = "By TLS, or by nobody at all, which is what most people do who read a help that is a little longer."
+choices = ["tls", "none"]
+default = "tls"
+[inputs.token]
+type = "secret"
+pattern = "xoxb-.+"
+min = 8
+max = 72
+when = "inputs.mode == 'tls'"
+[inputs.key]
+type = "secret"
+ask = "The key"
+help = "It stays."
+generate = 43
+min = 43
+max = 43
+found = [{ file = "/etc/shop", pattern = 'key=(.*)' }]
+[inputs.cache]
+type = "size"
+min = "64 MiB"
+default = "1 GiB"
+[requires]
+memory = "1 GiB"
+cpus = 2
+avx = true
+disk = { "/var" = "2 GiB" }
+os = ["debian-12", "ubuntu"]
+[[step]]
+id = "operators"
+kind = "group"
+when = "inputs.mode == 'tls'"
+name = "shop"
+"#;
+        std::fs::write(folder.path().join("blueprint.toml"), text).unwrap();
+        let told = told(&Blueprint::load(&folder.path().display().to_string()).unwrap());
+        let shown = blueprint_view(&told, &STYLE);
+        insta::assert_snapshot!(shown.split("\ndigest").next().unwrap(), @"
+        shop 2.1: The shop
+
+        inputs
+          mode: choice of tls, none
+              How is it reached? By TLS, or by nobody at all, which is what most people
+              do who read a help that is a little longer.
+              default: tls
+          token: secret, 8 to 72 characters
+              matches xoxb-.+
+              has to be given
+              only where inputs.mode == 'tls'
+          key: secret, 43 characters
+              The key. It stays.
+              generated where it is not given, 43 characters
+              taken from another installation: /etc/shop
+          cache: size, at least 64 MiB
+              default: 1 GiB
+
+        requires
+          memory: 1 GiB
+          processors: 2
+          processor: one that knows AVX, where it is an x86_64
+          free below /var: 2 GiB
+          system: debian-12, ubuntu
+
+        steps
+          operators: group
+              only where inputs.mode == 'tls'
+
+        files
+          blueprint.toml
+        ");
+        let json = json!(told);
+        assert_eq!((&json["requires"]["avx"], &json["inputs"][1]["pattern"]), (&json!(true), &json!("xoxb-.+")));
+    }
+
+    #[test]
+    fn what_is_built_in_is_shown_in_eighty_columns() {
+        for name in blueprint::builtin_names() {
+            let shown = blueprint_view(&told(&Blueprint::load(name).unwrap()), &STYLE);
+            let long: Vec<&str> = shown.lines().filter(|line| console::measure_text_width(line) > 80).collect();
+            assert!(long.is_empty(), "{name}: {long:#?}");
+        }
+    }
 }

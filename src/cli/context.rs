@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
@@ -36,6 +36,8 @@ pub struct Context {
     console: Arc<dyn Console>,
     /// Who gets JSON on stdout.
     json: Option<Arc<JsonLines<std::io::Stdout>>>,
+    /// Is there data on stdout already?
+    printed: Arc<AtomicBool>,
     /// Tells what happens.
     pub bus: Arc<Bus>,
     /// Knows the secrets.
@@ -72,6 +74,7 @@ impl Context {
             verbosity,
             console: console::open(verbosity),
             json: (talk.output == Form::Json).then(|| Arc::new(JsonLines::stdout())),
+            printed: Arc::default(),
             bus: Arc::new(Bus::new(redactor.clone())),
             redactor,
             stops: Arc::default(),
@@ -81,7 +84,11 @@ impl Context {
         };
         match &context.json {
             Some(json) if runs => context.bus.add(json.clone()),
-            Some(json) => context.bus.add(Arc::new(OnlyFailures(json.clone()))),
+            Some(json) => context.bus.add(Arc::new(OneDocument {
+                json: json.clone(),
+                console: context.console.clone(),
+                printed: context.printed.clone(),
+            })),
             None => context.bus.add(Arc::new(OnConsole(context.console.clone()))),
         }
         console::restore_on_panic(&context.console);
@@ -189,7 +196,7 @@ impl Context {
     /// # Errors
     /// Where they cannot be written as JSON.
     pub fn print_checks(&self, checks: &[Check]) -> Result<()> {
-        self.print(&if self.json() { preflight::json(checks)? } else { preflight::text(checks) });
+        self.print(&if self.json() { preflight::json(checks)? + "\n" } else { preflight::text(checks) });
         Ok(())
     }
 
@@ -239,6 +246,7 @@ impl Context {
 
     /// Writes data to stdout.
     pub fn print(&self, text: &str) {
+        self.printed.store(true, Ordering::SeqCst);
         write_to(std::io::stdout(), text);
     }
 
@@ -291,13 +299,19 @@ impl Report for OnConsole {
     }
 }
 
-/// stdout as a listener that has one document to print, or else why there is none.
-struct OnlyFailures(Arc<JsonLines<std::io::Stdout>>);
+/// Where stdout gets one document: that is the failure, unless there is data to print. All else is for people.
+struct OneDocument {
+    json: Arc<dyn Report>,
+    console: Arc<dyn Console>,
+    printed: Arc<AtomicBool>,
+}
 
-impl Report for OnlyFailures {
+impl Report for OneDocument {
     fn event(&self, event: &Event) {
-        if matches!(event.what, What::Failed { .. }) {
-            self.0.event(event);
+        if matches!(event.what, What::Failed { .. }) && !self.printed.swap(true, Ordering::SeqCst) {
+            self.json.event(event);
+        } else {
+            self.console.event(event);
         }
     }
 }

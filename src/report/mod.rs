@@ -4,6 +4,7 @@
 //! to on stderr ([`console`]), programs get JSON Lines on stdout ([`json`]), and every attempt is written down ([`run_log`]).
 //! Nothing here fails: a terminal that is gone or a disk that is full never stops a run.
 
+pub mod blueprint;
 pub mod card;
 pub mod console;
 pub mod json;

@@ -55,7 +55,8 @@ fn the_tables_of_settings_are_those_of_the_kinds() {
         let at = made.find(&begin).unwrap_or_else(|| panic!("no section of kind {name}")) + begin.len();
         let until = at + made[at..].find(end).unwrap();
         let description = kind["description"].as_str().unwrap_or_default().replace('\n', " ");
-        let mut table = format!("{description}\n\n| setting | value | meaning |\n| --- | --- | --- |\n");
+        let mut table =
+            format!("{description}\n\n| setting | value | default | meaning |\n| --- | --- | --- | --- |\n");
         let required = kind["then"]["required"].as_array().unwrap();
         rows(&whole, &kind["properties"], required, "", &mut table);
         made.replace_range(at..until, &table);
@@ -72,14 +73,41 @@ fn rows(whole: &Value, properties: &Value, required: &[Value], before: &str, tab
         if before.is_empty() && spec::STEP_KEYS.contains(&key.as_str()) {
             continue;
         }
-        let meaning = schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
-        let needed = if required.iter().any(|name| name == key) { ", required" } else { "" };
-        table.push_str(&format!("| `{before}{key}` | {}{needed} | {meaning} |\n", value(whole, schema)));
+        let meaning = meaning(whole, schema);
+        let needed = required.iter().any(|name| name == key);
+        let default = if needed { "required".to_owned() } else { default(schema) };
+        table.push_str(&format!("| `{before}{key}` | {} | {default} | {meaning} |\n", value(whole, schema)));
         let (inner, list) = inner(whole, schema);
         if let Some(parts) = inner.get("properties") {
             let required = inner["required"].as_array().cloned().unwrap_or_default();
             rows(whole, parts, &required, &format!("{before}{key}{}.", if list { "[]" } else { "" }), table);
         }
+    }
+}
+
+/// What it is for, and what each of its words means, where that is said.
+fn meaning(whole: &Value, schema: &Value) -> String {
+    let mut text = schema["description"].as_str().unwrap_or_default().to_owned();
+    // When a step is its turn is said once for all kinds.
+    if !schema.to_string().contains("/Turn\"") {
+        for word in resolved(whole, schema)["oneOf"].as_array().into_iter().flatten() {
+            if let (Some(word), Some(meaning)) = (word["const"].as_str(), word["description"].as_str()) {
+                let (first, rest) = meaning.split_at(1);
+                text.push_str(&format!(" `{word}`: {}{rest}", first.to_lowercase()));
+            }
+        }
+    }
+    text.replace('\n', " ").replace('|', "\\|")
+}
+
+/// The value where none is given; empty where there is none, or where its meaning says it.
+fn default(schema: &Value) -> String {
+    let alternatives = schema["anyOf"].as_array().into_iter().flatten();
+    match std::iter::once(schema).chain(alternatives).find_map(|one| one.get("default")) {
+        Some(Value::String(text)) if !text.is_empty() => format!("`{text}`"),
+        Some(Value::Array(list)) if !list.is_empty() => format!("`{}`", Value::from(list.clone())),
+        Some(other @ (Value::Bool(_) | Value::Number(_))) => format!("`{other}`"),
+        _ => String::new(),
     }
 }
 
@@ -140,11 +168,16 @@ fn value(whole: &Value, schema: &Value) -> String {
         other => other.as_str().unwrap_or_default(),
     };
     match kind {
+        "string" if schema["format"] == "ip" => "address".to_owned(),
         "string" => "text".to_owned(),
+        "integer" if schema["minimum"].as_u64() > Some(0) => {
+            format!("number from {} to {}", schema["minimum"], schema["maximum"])
+        }
         "integer" => "number".to_owned(),
         "boolean" => "true or false".to_owned(),
         "array" => format!("list: {}", value(whole, &schema["items"])),
         "object" => "table".to_owned(),
+        "" => "any value".to_owned(),
         other => other.to_owned(),
     }
 }

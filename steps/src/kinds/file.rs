@@ -23,7 +23,7 @@ pub struct Settings {
     source: Option<String>,
     /// Name of a template below the blueprint's `files/`.
     template: Option<String>,
-    /// What the template is written in, which decides how values in it are quoted.
+    /// What the template is written in, which decides how values in it are quoted. Needed with `template`.
     format: Option<Format>,
     /// Permission bits: "0644" where they are not given, "0600" for a file that holds a secret.
     mode: Option<Mode>,

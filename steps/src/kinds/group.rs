@@ -16,7 +16,7 @@ use crate::resources::group::Group;
 pub struct Settings {
     /// Name.
     name: Account,
-    /// Does a new one get a number from the range for services? True where it is not given.
+    /// Does a new one get a number from the range for services?
     #[serde(default = "yes")]
     system: bool,
     /// When it is made.

@@ -20,14 +20,14 @@ use crate::resources::htpasswd::{Htpasswd, MOST};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Passwords by name of user.
+    /// Passwords by name of user, each of at most 72 bytes. One user is needed, here or as `user`.
     #[serde(default)]
     users: BTreeMap<String, String>,
     /// Name of one more user, with `password`: for one that a template tells.
     user: Option<String>,
     /// That user's password.
     password: Option<String>,
-    /// Absolute path of the file: one below /etc/surefoot, where it is not given.
+    /// Absolute path of the file: `/etc/surefoot/PRODUCT-STEP.htpasswd`, where it is not given.
     path: Option<AbsolutePath>,
     /// Group that may read it: the web server's, where it is not given.
     group: Option<Account>,

@@ -54,7 +54,7 @@ pub struct Settings {
 struct Asked {
     /// Path with its query. `<NAME>` stands for what an earlier answer of the same list had, also in `headers` and `json`.
     path: String,
-    /// Method: GET where it is not given.
+    /// Method.
     #[serde(default = "get")]
     method: String,
     /// User who logs in (Basic), with `password`.
@@ -64,7 +64,7 @@ struct Asked {
     /// Headers by name.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// Document that is sent.
+    /// Document that is sent, as JSON. Without it: none.
     json: Option<Value>,
     /// Status codes that are good; every one below 400, where none are given.
     #[serde(default)]

@@ -17,7 +17,7 @@ use crate::{KeyFormat, Resource};
 pub struct Settings {
     /// Absolute path of the file.
     path: AbsolutePath,
-    /// How it is written.
+    /// How the file is written.
     format: Written,
     /// Values by key; of several lines for one key the last is changed.
     #[serde(default)]

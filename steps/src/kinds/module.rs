@@ -19,7 +19,7 @@ pub struct Settings {
     /// Are packages of its streams offered at all?
     #[serde(default = "yes")]
     enabled: bool,
-    /// The stream that is switched on, where it is enabled. Another one that is switched on already is not changed: the run ends before
+    /// The stream that is switched on; needed where `enabled` is true. Another one that is switched on already is not changed: the run ends before
     /// anything is touched.
     stream: Option<String>,
 }

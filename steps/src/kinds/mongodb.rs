@@ -73,7 +73,7 @@ struct Admin {
     name: String,
     /// Password, ASCII.
     password: String,
-    /// Roles in the database `admin`, or `role@database`. Without it: `userAdminAnyDatabase`.
+    /// Roles in the database `admin`, or `role@database`.
     #[serde(default = "admin_roles")]
     roles: Vec<String>,
 }
@@ -88,7 +88,7 @@ struct User {
     password: String,
     /// Database that it is of.
     database: String,
-    /// Roles in that database, or `role@database`. Without it: `readWrite`.
+    /// Roles in that database, or `role@database`.
     #[serde(default = "roles")]
     roles: Vec<String>,
 }

@@ -45,7 +45,7 @@ pub struct Settings {
     /// TCP port of requests without TLS, which are sent to `port`: 80 where it is not given. With `certificate` only.
     #[schemars(range(min = 1))]
     http_port: Option<u16>,
-    /// Folder whose files are the site. Without it and `upstream`: a folder of its own.
+    /// Folder whose files are the site. Without it and `upstream`: a folder of its own, `/var/www/PRODUCT-STEP`.
     root: Option<String>,
     /// Template below the blueprint's `files/` that becomes the site's `index.html`.
     index: Option<String>,
@@ -74,7 +74,7 @@ struct Part {
     /// Does it send events (server-sent events)? They are handed on at once, and may be an hour apart.
     #[serde(default)]
     events: bool,
-    /// How long the server may be silent: 1 min where it is not given.
+    /// How long the server may be silent: 1 min where it is not given, 1 h with `events`.
     timeout: Option<Span>,
     /// What is answered while the server does not run: nginx's own page, where it is not given.
     down: Option<Down>,

@@ -35,7 +35,7 @@ const UNITS: &str = "/etc/systemd/system";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The administrator, who has every permission in each of `vhosts`.
+    /// Name of the administrator, who has every permission in each of `vhosts`.
     user: String,
     /// The administrator's password.
     password: String,
@@ -86,13 +86,13 @@ struct NamedUser {
 struct NamedPermission {
     /// Virtual host, one of `vhosts`.
     vhost: String,
-    /// What it may make and delete.
+    /// What it may make and delete, as a regular expression of names.
     #[serde(default = "all")]
     configure: String,
-    /// Where it may publish.
+    /// Where it may publish, likewise.
     #[serde(default = "all")]
     write: String,
-    /// What it may read.
+    /// What it may read, likewise.
     #[serde(default = "all")]
     read: String,
 }

@@ -29,7 +29,7 @@ const PASSWORD_BYTES: usize = 512;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Password that clients have to give.
+    /// Password that clients have to give, at most 512 bytes.
     password: String,
     /// Name of the user whose password it is: it may do everything, and the default user, whom clients are without a name, is switched off.
     /// Needs Redis 6. Without it, it is the default user's password.

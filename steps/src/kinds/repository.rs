@@ -36,7 +36,7 @@ pub struct Settings {
     /// Components; none, where suites are paths.
     #[serde(default)]
     components: Vec<String>,
-    /// Architectures, where the repository does not have all that the host knows.
+    /// Architectures, such as `amd64`, where the repository does not have all that the host knows.
     #[serde(default)]
     architectures: Vec<String>,
     /// File below `files/` with its keys, ASCII-armored or binary.

@@ -38,7 +38,7 @@ pub struct Settings {
     package: Option<String>,
     /// A template whose instances it starts, `shop-worker@`: they get what they need to reach others, as the unit itself does.
     instances: Option<String>,
-    /// What has to answer before it is ready. Without it: each of `ports` accepts connections.
+    /// What has to answer before it is ready, at most 1 min after the start. Without it: the first of `ports` accepts connections.
     ready: Option<Answers>,
     /// TCP ports that it listens on.
     #[serde(default)]
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Does it reach other hosts? Then it gets the proxy and the CA that were given.
     #[serde(default = "yes")]
     network: bool,
-    /// Are these for other hosts, too? firewalld lets them through then, where it runs.
+    /// Are `ports` for other hosts, too? firewalld lets them through then, where it runs.
     #[serde(default)]
     outside: bool,
 }

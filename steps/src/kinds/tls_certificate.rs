@@ -39,7 +39,7 @@ pub struct Settings {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Authority {
-    /// URL of its directory: Let's Encrypt's, where it is not given. Empty: none.
+    /// URL of its directory: Let's Encrypt's (`https://acme-v02.api.letsencrypt.org/directory`), where it is not given. Empty: no authority.
     directory: Option<String>,
     /// Do you agree to its terms of service? Has to be said, and to be true before anything is asked of it.
     terms_agreed: Option<bool>,

@@ -15,12 +15,12 @@ use crate::resources::user::User;
 pub struct Settings {
     /// Login name.
     name: Account,
-    /// Does a new one get a number from the range for services, and no login shell? True where it is not given.
+    /// Does a new one get a number from the range for services, and no login shell?
     #[serde(default = "yes")]
     system: bool,
-    /// Home folder.
+    /// Home folder. Without it: as it is; of a new user, what `useradd` gives (`/home/NAME`).
     home: Option<AbsolutePath>,
-    /// Login shell.
+    /// Login shell. Without it: as it is; of a new user, none (`/usr/sbin/nologin`) with `system`, else what `useradd` gives.
     shell: Option<AbsolutePath>,
     /// Groups to be a member of, besides others. They must be there.
     #[serde(default)]

@@ -6,7 +6,7 @@ use std::fmt;
 use distro::{Class, Fault};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Context;
 use crate::Stage;
@@ -36,7 +36,7 @@ pub struct Owner(pub String);
 pub struct StepRef(pub String);
 
 /// When a step is its turn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Turn {
     /// Before everything else: what must exist before a repository or a package.
