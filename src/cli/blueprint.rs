@@ -223,4 +223,56 @@ name = "shop"
             assert!(long.is_empty(), "{name}: {long:#?}");
         }
     }
+
+    /// The tables between these marks are made from the blueprints.
+    #[test]
+    fn inputs_in_the_docs_are_those_of_the_blueprints() {
+        for name in blueprint::builtin_names() {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
+            let text = std::fs::read_to_string(&path).unwrap();
+            let begin = format!("<!-- inputs of {name} -->\n");
+            let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("docs/{name}.md has no {begin}"));
+            let (_, after) = rest.split_once("<!-- end -->").unwrap();
+            let rows: String = told(&Blueprint::load(name).unwrap()).inputs.iter().map(row).collect();
+            let head = "| input | value | where none is given | asked for | only where | meaning |";
+            let made =
+                format!("{before}{begin}{head}\n| --- | --- | --- | --- | --- | --- |\n{rows}<!-- end -->{after}");
+            if std::env::var_os("SUREFOOT_UPDATE_DOCS").is_some() {
+                std::fs::write(&path, &made).unwrap();
+            } else {
+                assert_eq!(text, made, "an input changed: run this test with SUREFOOT_UPDATE_DOCS=1");
+            }
+        }
+    }
+
+    fn row(input: &InputAsked) -> String {
+        let code = |text: &str| match text.replace('|', "\\|") {
+            text if text.contains('`') => format!("`` {text} ``"),
+            text => format!("`{text}`"),
+        };
+        let codes = |list: &[String]| list.iter().map(|word| code(word)).collect::<Vec<_>>().join(", ");
+        let mut value = match input.sort.as_str() {
+            "choice" => codes(&input.choices),
+            "bool" => "`true`, `false`".to_owned(),
+            _ => input.takes(),
+        };
+        value.extend(input.pattern.as_ref().map(|pattern| format!(" that matches {}", code(pattern))));
+        let mut files = input.found.clone();
+        files.dedup();
+        let mut otherwise = if files.is_empty() {
+            String::new()
+        } else {
+            format!("what {} has, else ", codes(&files).replace(", ", " or "))
+        };
+        otherwise.push_str(&match (input.default_text().as_deref(), input.generate) {
+            (Some(""), _) => "empty".to_owned(),
+            (Some(text), _) => code(text),
+            (None, Some(length)) => format!("generated, {length} characters"),
+            (None, None) => "**must be given**".to_owned(),
+        });
+        let asked = if input.ask.is_some() { "yes" } else { "no" };
+        let when = input.when.as_ref().map_or(String::new(), |when| code(&when.replace("inputs.", "")));
+        let what = input.what().replace('|', "\\|");
+        format!("| `{}` | {value} | {otherwise} | {asked} | {when} | {what} |\n", input.name)
+    }
 }
