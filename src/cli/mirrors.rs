@@ -93,13 +93,20 @@ fn mirror(file: &Source, folder: &Path, node: &Node) -> Result<Mirror> {
                 KeyFrom::Url(key.clone())
             } else {
                 let bytes = read_given(&folder.join(key), "'key' in the mirrors file")?;
-                let text = String::from_utf8(bytes).map_err(|_| wrong("key", format!("{key} is not ASCII-armored")))?;
-                KeyFrom::Text(text)
+                KeyFrom::Text(armored(bytes).map_err(|fault| wrong("key", format!("'{key}': {fault}")))?)
             };
             Some(Key { fingerprints: full.map_err(|why| wrong("fingerprints", why.to_string()))?, from })
         }
     };
     Ok(Mirror { of: entry.of, url: entry.url, key, login })
+}
+
+/// A keyring as text, which is how it is kept.
+fn armored(bytes: Vec<u8>) -> Result<String, Fault> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) => Ok(openpgp::armor(&openpgp::dearmor(error.as_bytes())?)),
+    }
 }
 
 fn password(folder: &Path, entry: &Entry) -> Result<Option<String>> {
@@ -118,6 +125,7 @@ mod tests {
         for (name, content) in [("mirrors.toml", text), ("pw", "p@ss:w/rd#?%\n"), ("key.asc", "-----BEGIN")] {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
+        std::fs::write(folder.path().join("key.gpg"), b"\x98\x33\x04 a packet").unwrap();
         load(&folder.path().join("mirrors.toml"))
     }
 
@@ -135,6 +143,9 @@ mod tests {
         assert_eq!(key.fingerprints, [fingerprint.replace(' ', "")]);
         assert_eq!(key.from, KeyFrom::Text("-----BEGIN".into()));
         assert!(mirrors[1].login.is_none() && mirrors[1].key.is_none());
+        let binary = loaded(&text.replace("key.asc", "key.gpg")).unwrap();
+        let KeyFrom::Text(key) = &binary[0].key.as_ref().unwrap().from else { panic!("no text") };
+        assert_eq!(openpgp::dearmor(key.as_bytes()).unwrap(), b"\x98\x33\x04 a packet");
         assert!(loaded("").unwrap().is_empty());
     }
 

@@ -75,6 +75,20 @@ fn a_mirror_stands_for_a_repository_with_its_login_and_its_key() -> Result<()> {
     host.write("/root/mirrors.toml", mirrors(&web.url(), &key), 0o600)?;
     host.exec(["surefoot", "install", "--resume", "--yes", "--mirrors", "/root/mirrors.toml"])?.ok()?;
     ensure!(host.exists("/usr/bin/vendor-thing")?);
+
+    // That key as it is on the host, binary: in a file, and from a URL.
+    host.sh("cp /etc/apt/keyrings/repo.gpg /root/own.gpg")?;
+    std::fs::write(
+        keys.path().join("own.gpg"),
+        host.sh("base64 -w0 /root/own.gpg").map(|text| STANDARD.decode(text))??,
+    )?;
+    for key in ["own.gpg".to_owned(), format!("{}/vendor/own.gpg", web.url())] {
+        host.exec(["surefoot", "uninstall", "vendor", "--yes", "--purge"])?.ok()?;
+        let key = format!("key = \"{key}\"\nfingerprints = [\"{}\"]\n", own.fingerprint());
+        host.write("/root/mirrors.toml", mirrors(&web.url(), &key), 0o600)?;
+        host.exec(with(&["install", "--yes"]))?.ok()?;
+        ensure!(host.exists("/usr/bin/vendor-thing")?);
+    }
     ensure!(web.requests().iter().all(|request| !request.path.contains("vendor.test")));
     Ok(())
 }
