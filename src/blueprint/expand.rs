@@ -16,8 +16,9 @@ use steps::kinds::{Context, Entry, Format, Refusal};
 
 use super::inputs::Inputs;
 use super::model::{Blueprint, Step};
-use super::read::mistake_fault;
+use super::read::{at, mistake_fault};
 use super::sample::is_meant;
+use super::spec::Warning;
 use super::template::{Mistake, Scope, is_template};
 
 /// A step with its resources.
@@ -75,6 +76,28 @@ pub fn next_lines(blueprint: &Blueprint, inputs: &Inputs, facts: &Facts, secrets
     let lines: Result<Vec<String>> = blueprint.next.iter().map(render).collect();
     // A line whose condition does not hold.
     lines.map(|lines| lines.into_iter().filter(|line| !line.trim().is_empty()).collect())
+}
+
+/// The warnings that hold on this host, in words.
+///
+/// # Errors
+/// Class `blueprint`, with file and line.
+pub fn warnings(blueprint: &Blueprint, inputs: &Inputs, facts: &Facts) -> Result<Vec<Warning>, Fault> {
+    let network = Setting::default();
+    let scopes = Scopes::new(blueprint, inputs, &network, facts);
+    let mut told = Vec::new();
+    for (warning, node) in blueprint.requires.warning.iter().zip(&blueprint.warnings) {
+        if let Some(when) = &warning.when
+            && !scopes.holds(when, &at(node, "when"))?
+        {
+            continue;
+        }
+        let [found, wanted, advice] = warning.texts().map(|(key, text)| {
+            scopes.scope.render(text, Format::Text).map_err(|mistake| scopes.fault(&at(node, key), &mistake))
+        });
+        told.push(Warning { name: warning.name.clone(), when: None, found: found?, wanted: wanted?, advice: advice? });
+    }
+    Ok(told)
 }
 
 /// What templates and conditions see.

@@ -30,7 +30,7 @@ mod wizard;
 
 pub use builtin::names as builtin_names;
 pub use document::Source;
-pub use expand::{ExpandedStep, expand, next_lines};
+pub use expand::{ExpandedStep, expand, next_lines, warnings};
 pub use given::{Given, read_given};
 pub use inputs::Inputs;
 pub use model::{Blueprint, Step};
@@ -38,7 +38,7 @@ pub use read::is_product;
 pub use resolve::{Ask, resolve};
 pub use sample::MadeUp;
 pub use schema::schema;
-pub use spec::{InputSpec, Requires};
+pub use spec::{InputSpec, Requires, Warning};
 pub use stored::Stored;
 pub use wizard::Terminal;
 

@@ -21,6 +21,8 @@ pub struct Blueprint {
     pub(super) version: String,
     pub(super) inputs: Vec<InputSpec>,
     pub(super) requires: Requires,
+    /// Tables of its warnings.
+    pub(super) warnings: Vec<Node>,
     pub(super) steps: Vec<Step>,
     /// Templates of the lines that end a successful run.
     pub(super) next: Vec<Node>,

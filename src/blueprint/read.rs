@@ -12,7 +12,7 @@ use super::load::Files;
 use super::model::{Blueprint, Step};
 use super::sample;
 use super::secret;
-use super::spec::{Found, Input, InputSpec, Product, Requires, SOME_TYPES, STEP_KEYS, Scalar, Sort, StepHead};
+use super::spec::{Found, Input, InputSpec, Product, Requires, SOME_TYPES, STEP_KEYS, Scalar, Sort, StepHead, Warning};
 use super::template::{Mistake, Scope, is_template};
 
 /// Version of the format that this surefoot reads.
@@ -45,6 +45,7 @@ pub fn read(files: Files, kinds: &'static [Entry]) -> Result<Blueprint, Fault> {
         Some(Data::List(nodes)) => nodes.clone(),
         _ => Vec::new(),
     };
+    let warnings = root.field("requires").map_or(&[][..], |requires| warnings(&requires.node)).to_vec();
     let Some(product) = product else {
         problems.into_result()?;
         return Err(source.fault(0..0, "the table [product] is missing"));
@@ -55,6 +56,7 @@ pub fn read(files: Files, kinds: &'static [Entry]) -> Result<Blueprint, Fault> {
         version: product.version,
         inputs,
         requires,
+        warnings,
         steps,
         next,
         source: source.clone(),
@@ -146,6 +148,18 @@ impl Reader<'_> {
             for node in nodes {
                 self.host_name(node.text().unwrap_or_default(), &node.span, problems);
             }
+        }
+        for (number, Warning { name, .. }) in requires.warning.iter().enumerate() {
+            let message = if !is_id(name, "-") {
+                format!(
+                    "name of a [[requires.warning]] is '{name}'; expected at most 64 of a-z, 0-9 and '-', beginning with a letter"
+                )
+            } else if requires.warning[..number].iter().any(|other| other.name == *name) {
+                format!("name = '{name}' is the name of another [[requires.warning]] already")
+            } else {
+                continue;
+            };
+            problems.add(self.source.fault(at(&warnings(&field.node)[number], "name"), &message));
         }
         requires
     }
@@ -265,9 +279,8 @@ impl Reader<'_> {
             let names = [("id", Some(&step.id)), ("was", step.was.as_ref())];
             for (key, name) in names.into_iter().filter_map(|(key, name)| Some((key, name?))) {
                 if let Some(line) = seen.insert(name.clone(), step.line) {
-                    let at = node.field(key).map_or(node.span.clone(), |found| found.node.span.clone());
                     let message = format!("{key} = '{name}' is the name of another step already, see line {line}");
-                    problems.add(self.source.fault(at, &message));
+                    problems.add(self.source.fault(at(node, key), &message));
                 }
             }
         }
@@ -289,7 +302,7 @@ impl Reader<'_> {
     fn step(&self, node: &Node, problems: &mut Problems) -> Option<Step> {
         let read = node.read::<StepHead>().map_err(|misfit| self.source.misfit(&misfit, "a [[step]]"));
         let head = problems.take(read)?;
-        let at = |key: &str| node.field(key).map_or(node.span.clone(), |found| found.node.span.clone());
+        let at = |key: &str| at(node, key);
         for (key, id) in [("id", Some(&head.id)), ("was", head.was.as_ref())] {
             if let Some(id) = id.filter(|id| !is_id(id, "_-")) {
                 let message = format!(
@@ -351,7 +364,7 @@ impl Reader<'_> {
                 say(&spec.at("default"), scope.unknown_names(text));
             }
             if spec.is_secret() {
-                scope.withhold(&spec.name, "is a secret, which has no place in conditions and defaults");
+                scope.withhold(&spec.name, "is a secret, which has no place in conditions, defaults and warnings");
             } else {
                 scope.set(&spec.name, minijinja::Value::from(true));
             }
@@ -359,6 +372,14 @@ impl Reader<'_> {
         for step in &blueprint.steps {
             if let Some((when, span)) = &step.when {
                 say(span, scope.unknown_names_in_condition(when));
+            }
+        }
+        for (warning, node) in blueprint.requires.warning.iter().zip(&blueprint.warnings) {
+            if let Some(when) = &warning.when {
+                say(&at(node, "when"), scope.unknown_names_in_condition(when));
+            }
+            for (key, text) in warning.texts() {
+                say(&at(node, key), scope.unknown_names(text));
             }
         }
         for spec in blueprint.inputs.iter().filter(|spec| spec.is_secret()) {
@@ -376,6 +397,19 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The tables of the warnings in the table [requires].
+fn warnings(requires: &Node) -> &[Node] {
+    match requires.field("warning").map(|warning| &warning.node.data) {
+        Some(Data::List(nodes)) => nodes,
+        _ => &[],
+    }
+}
+
+/// Where the value of `key` stands, or `node` where it has no such key.
+pub(super) fn at(node: &Node, key: &str) -> Range<usize> {
+    node.field(key).map_or(node.span.clone(), |field| field.node.span.clone())
 }
 
 /// The texts in `node`, at any depth.

@@ -78,6 +78,8 @@ pub fn facts(name: &str) -> Facts {
     let version = match (os, version) {
         ("debian", "") => "12",
         ("ubuntu", "") => "24.04",
+        ("fedora", "") => "43",
+        ("amzn", "") => "2023",
         (_, "") => "9",
         (_, version) => version,
     };

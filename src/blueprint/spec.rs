@@ -45,6 +45,33 @@ pub struct Requires {
     /// every host that surefoot supports.
     #[serde(default)]
     pub os: Vec<String>,
+    /// What is told before anything is touched, and stops nothing.
+    #[serde(default)]
+    pub warning: Vec<Warning>,
+}
+
+/// `[[requires.warning]]`: what is not as it should be on some hosts, where the product can be installed all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Warning {
+    /// Name of the check, among those of `surefoot preflight`.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9-]{0,63}$"))]
+    pub name: String,
+    /// Condition under which it is told, such as `host.os == 'fedora'`.
+    pub when: Option<String>,
+    /// What is there; a template without secrets.
+    pub found: String,
+    /// What there should be; the same.
+    pub wanted: String,
+    /// What to do; the same.
+    pub advice: String,
+}
+
+impl Warning {
+    /// Its templates by their keys.
+    pub fn texts(&self) -> [(&'static str, &str); 3] {
+        [("found", &self.found), ("wanted", &self.wanted), ("advice", &self.advice)]
+    }
 }
 
 /// What sort of value an input takes.

@@ -9,7 +9,7 @@ use distro::{Class, Fault};
 
 use super::check::Value;
 use super::document::Problems;
-use super::expand::{Scopes, next_lines};
+use super::expand::{Scopes, next_lines, warnings};
 use super::given::Origin;
 use super::inputs::{Input, Inputs, as_template_value};
 use super::model::Blueprint;
@@ -61,7 +61,9 @@ impl Blueprint {
         }
         for host in &hosts {
             for inputs in &variants {
-                note(next_lines(self, inputs, &sample::facts(host), "secrets.json"), &mut problems);
+                let facts = sample::facts(host);
+                note(next_lines(self, inputs, &facts, "secrets.json"), &mut problems);
+                problems.take(warnings(self, inputs, &facts));
             }
         }
         Ok(problems.into_result()?)

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::BlueprintCommand;
 use super::context::Context;
-use crate::blueprint::{self, Blueprint, InputSpec, Step};
-use crate::report::blueprint::{BlueprintTold, InputAsked, RequiresTold, StepNamed, blueprint_view};
+use crate::blueprint::{self, Blueprint, InputSpec, Step, Warning};
+use crate::report::blueprint::{BlueprintTold, InputAsked, RequiresTold, StepNamed, WarningNamed, blueprint_view};
 use crate::report::style::Style;
 
 /// Runs it.
@@ -105,6 +105,11 @@ fn told(blueprint: &Blueprint) -> BlueprintTold {
         was: step.was.clone(),
         when: step.when.as_ref().map(|(when, _)| when.clone()),
     };
+    let warning = |warning: &Warning| WarningNamed {
+        name: warning.name.clone(),
+        found: warning.found.clone(),
+        when: warning.when.clone(),
+    };
     let requires = blueprint.requires();
     BlueprintTold {
         name: blueprint.name().to_owned(),
@@ -118,6 +123,7 @@ fn told(blueprint: &Blueprint) -> BlueprintTold {
             avx: requires.avx,
             disk: requires.disk.iter().map(|(path, size)| (path.clone(), size.0)).collect(),
             os: requires.os.clone(),
+            warnings: requires.warning.iter().map(warning).collect(),
         },
         steps: blueprint.steps().iter().map(step).collect(),
         files: blueprint.files().into_keys().collect(),
@@ -169,6 +175,12 @@ cpus = 2
 avx = true
 disk = { "/var" = "2 GiB" }
 os = ["debian-12", "ubuntu"]
+[[requires.warning]]
+name = "old"
+when = "host.os == 'debian'"
+found = "it is newer on Ubuntu"
+wanted = "Ubuntu"
+advice = "take that"
 [[step]]
 id = "operators"
 kind = "group"
@@ -203,6 +215,8 @@ name = "shop"
           processor: one that knows AVX, where it is an x86_64
           free below /var: 2 GiB
           system: debian-12, ubuntu
+          warning old: it is newer on Ubuntu
+              only where host.os == 'debian'
 
         steps
           operators: group

@@ -187,7 +187,7 @@ impl Context {
     /// Shows what the host lacks, and what may become a problem.
     pub fn show_checks(&self, checks: &[Check]) {
         for check in checks.iter().filter(|check| check.level == Level::Warning) {
-            self.bus.warn(format!("{}: {}; {}", check.name, check.measured, check.advice));
+            self.bus.warn(check.line());
         }
     }
 

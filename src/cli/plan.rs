@@ -11,6 +11,7 @@ use crate::engine::plan::Plan;
 use crate::engine::planfile;
 use crate::engine::redact::Redactor;
 use crate::engine::session;
+use crate::preflight::{self, Check};
 use crate::report::plan::{Answer, Counts, InputTold, PlanTold, ResourceTold, SCHEMA, StepTold};
 
 /// Runs it.
@@ -21,7 +22,10 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<i32> {
     let host = context.host()?;
     let product = Product::load(context, &host, &Source::Given(&args.what), None, Some(super::OnClone::Keep))?;
     let plan = product.plan(&host)?;
-    let told = told(&product, &plan, &context.redactor);
+    let mut told = told(&product, &plan, &context.redactor);
+    if !plan.is_done() {
+        told.warnings = preflight::warnings(&product.requires(&host)?).iter().map(Check::line).collect();
+    }
     if let Some(path) = &args.out {
         let blueprint = from_everywhere(args.what.blueprint.as_deref().unwrap_or_default());
         planfile::write(path, product.blueprint.name(), &blueprint, &plan, serde_json::to_value(&told)?)?;
@@ -36,7 +40,7 @@ fn from_everywhere(blueprint: &str) -> String {
     path.map_or(blueprint.to_owned(), |path| path.display().to_string())
 }
 
-/// A plan as it is shown, without what `redactor` knows.
+/// A plan as it is shown, without what `redactor` knows; warnings are an install's checks.
 pub fn told(product: &Product, plan: &Plan, redactor: &Redactor) -> PlanTold {
     let step = |step: &crate::engine::plan::Step| StepTold {
         id: step.id.clone(),
@@ -73,6 +77,7 @@ pub fn told(product: &Product, plan: &Plan, redactor: &Redactor) -> PlanTold {
             .collect(),
         steps,
         orphans: plan.orphans.clone(),
+        warnings: Vec::new(),
         counts,
     }
 }

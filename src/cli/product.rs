@@ -157,6 +157,15 @@ impl Product {
         plan.refuse_conflicts(&self.others, &self.key)
     }
 
+    /// What the blueprint requires of this host.
+    ///
+    /// # Errors
+    /// Class `blueprint`, where a warning cannot be told.
+    pub fn requires(&self, host: &Host) -> Result<preflight::Requires> {
+        let warnings = blueprint::warnings(&self.blueprint, &self.inputs, &host.facts)?;
+        Ok(preflight::Requires { warnings, ..self.blueprint.requires().into() })
+    }
+
     /// Checks that the host has what the plan still needs; `now` says that changes are made right away.
     ///
     /// # Errors
@@ -164,7 +173,7 @@ impl Product {
     pub fn checks(&self, host: &Host, plan: &Plan, now: bool) -> Result<Vec<Check>> {
         let resources = plan.entries.iter().map(|entry| (entry.resource.as_ref(), &entry.probe));
         let fresh = self.state.resources.is_empty();
-        let requires = self.blueprint.requires().into();
+        let requires = self.requires(host)?;
         let mut checks = preflight::for_plan(host, &requires, resources, Path::new(store::ROOT), now, fresh)?;
         if let Err(error) = self.refuse_conflicts(plan) {
             checks.extend(Fault::find(&error).map(preflight::conflict));

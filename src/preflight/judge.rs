@@ -9,7 +9,7 @@ use steps::kinds::units::Size;
 use steps::resources::packages::OtherSeries;
 
 use super::seen::{Seen, Space, Taken, WRITTEN};
-use super::{Check, Todo, clock, os, surroundings};
+use super::{Check, Todo, clock, os, surroundings, warnings};
 
 /// Bytes that any change needs on each file system that it writes to.
 const FLOOR: u64 = 32 << 20;
@@ -24,6 +24,7 @@ pub(super) fn judge(seen: &Seen, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
     if !todo.changes {
         return checks;
     }
+    checks.extend(warnings(todo.requires));
     checks.extend(machine(facts, todo));
     checks.extend(writable(seen));
     if let Some((class, blocked)) = &seen.state_blocked {

@@ -20,6 +20,8 @@ use serde::Serialize;
 use steps::Port;
 use steps::resources::packages::OtherSeries;
 
+use crate::blueprint::Warning;
+
 pub use plan::for_plan;
 pub use show::{json, text};
 
@@ -36,6 +38,8 @@ pub struct Requires {
     pub os: Vec<String>,
     /// Has the processor to know AVX, where it is an x86_64?
     pub avx: bool,
+    /// What the blueprint has to say of this host.
+    pub warnings: Vec<Warning>,
 }
 
 /// What a run would still have to do, as far as the host has to be fit for it.
@@ -115,6 +119,20 @@ impl Check {
     fn error(self, advice: impl Into<String>) -> Self {
         Self { level: Level::Error, advice: advice.into(), ..self }
     }
+
+    /// A warning in one line.
+    pub fn line(&self) -> String {
+        format!("{}: {}; {}", self.name, self.measured, self.advice)
+    }
+}
+
+/// What the blueprint has to say of this host, as checks among others.
+pub fn warnings(requires: &Requires) -> Vec<Check> {
+    let check = |warning: &Warning| {
+        let Warning { name, found, wanted, advice, .. } = warning;
+        Check::new(name, Class::Preflight, found, wanted).warning(advice)
+    };
+    requires.warnings.iter().map(check).collect()
 }
 
 /// Looks at everything that `todo` needs, and tells all of it.

@@ -20,6 +20,7 @@ impl From<&crate::blueprint::Requires> for Requires {
             disk: requires.disk.iter().map(|(folder, size)| (folder.clone(), size.0)).collect(),
             os: requires.os.clone(),
             avx: requires.avx,
+            warnings: Vec::new(),
         }
     }
 }

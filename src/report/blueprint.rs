@@ -85,6 +85,21 @@ pub struct RequiresTold {
     pub disk: BTreeMap<String, u64>,
     /// Families, systems and versions that it can be installed on; empty: all that surefoot supports.
     pub os: Vec<String>,
+    /// What is told before anything is touched, and stops nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningNamed>,
+}
+
+/// A warning.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct WarningNamed {
+    /// Name of its check.
+    pub name: String,
+    /// What is there; can hold a template.
+    pub found: String,
+    /// Condition under which it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
 }
 
 /// A step.
@@ -188,7 +203,12 @@ fn requires(told: &BlueprintTold) -> Rows {
     rows.extend(needs.avx.then(|| "processor: one that knows AVX, where it is an x86_64".to_owned()));
     rows.extend(needs.disk.iter().map(|(path, bytes)| format!("free below {path}: {}", Size(*bytes))));
     rows.extend((!needs.os.is_empty()).then(|| format!("system: {}", needs.os.join(", "))));
-    rows.into_iter().map(|row| (2, row)).collect()
+    let mut rows: Rows = rows.into_iter().map(|row| (2, row)).collect();
+    for warning in &needs.warnings {
+        rows.push((2, format!("warning {}: {}", warning.name, warning.found)));
+        rows.extend(warning.when.as_ref().map(|when| (6, format!("only where {when}"))));
+    }
+    rows
 }
 
 fn steps(told: &BlueprintTold) -> Rows {

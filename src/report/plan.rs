@@ -27,6 +27,9 @@ pub struct PlanTold {
     /// Resources of an earlier run that the blueprint no longer names: `--prune` removes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<String>,
+    /// What the blueprint has to say of this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How many resources there are of each answer.
     pub counts: Counts,
 }

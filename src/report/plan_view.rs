@@ -37,7 +37,8 @@ pub fn plan_view(plan: &PlanTold, options: &Options) -> String {
     let sorts = steps.iter().flat_map(|(_, rows)| rows).map(|row| columns(&row.sort));
     let sort = sorts.max().unwrap_or(0).max(SORT);
     let lists: Vec<usize> = steps.iter().map(|(_, rows)| rows.len()).collect();
-    let fixed = out.len() + lists.len() + plan.orphans.len().min(1) + 7;
+    let warnings: Vec<String> = plan.warnings.iter().flat_map(|warning| warned(warning, style)).collect();
+    let fixed = out.len() + lists.len() + plan.orphans.len().min(1) + warnings.len() + 7;
     let most = rows_free.map_or(usize::MAX, |rows| fold(&plan.inputs.len(), &lists, rows.saturating_sub(fixed)));
     let hint = format!("({})", style.paint(Ink::Faint, "surefoot plan -v"));
     let more = |hidden: usize| format!("    {} and {hidden} more {hint}", style.ellipsis());
@@ -75,11 +76,17 @@ pub fn plan_view(plan: &PlanTold, options: &Options) -> String {
         out.push(fit(style, &format!("no longer in the blueprint (--prune removes them): {}", clean(&list))));
     }
     out.push(String::new());
+    out.extend(warnings);
     out.push(style.paint(Ink::Strong, &plan.counts.in_words()));
     if plan.counts.hidden > 0 {
         out.push("root sees what is hidden".to_owned());
     }
     out.join("\n") + "\n"
+}
+
+fn warned(warning: &str, style: &Style) -> Vec<String> {
+    let lines = style.wrap(&format!("warning: {}", clean(warning)), style.width);
+    lines.iter().map(|line| style.paint(Ink::Care, line)).collect()
 }
 
 fn heading(plan: &PlanTold, style: &Style) -> String {

@@ -443,6 +443,9 @@ fn plan() -> PlanTold {
         counts: Counts::of(steps.iter().flat_map(|step| &step.resources)),
         steps,
         orphans: vec!["old/file:/etc/old.conf".to_owned()],
+        warnings: vec![
+            "release: Demo Linux 3, for which the vendor builds nothing: packages for 2 are taken; install it on Demo Linux 2".to_owned(),
+        ],
     }
 }
 

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use lab::{
     Digest, Host, KillPoint, Suite, Watch, base,
     kill::{MOVES, SYNCS},
+    mongodb,
     repo::Signature,
     rpm::{self, RpmRepo},
     run::ensure_said,
@@ -42,7 +43,7 @@ impl Served {
         for (name, repo) in &repos {
             web.serve(&format!("/{name}"), repo.folder());
         }
-        let mongodb = signed(&["mongodb-org"])?;
+        let mongodb = mongodb::rpm_repository(suite)?;
         fs::write(mongodb.folder().join("server.asc"), mongodb.key())?;
         web.serve("/mongodb", mongodb.folder());
         Ok(Self { suite, web, repos, mongodb })

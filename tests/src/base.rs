@@ -1,6 +1,6 @@
 //! Base root file systems: debootstrapped once, then the lowest layer of every host.
 
-use crate::{lock::Lock, mirror, mongodb, place, rpm, suite::Suite, tool};
+use crate::{lock::Lock, mirror, place, rpm, suite::Suite, tool};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -188,7 +188,6 @@ static ENTERPRISE_LINUX: Recipe = Recipe {
         ("postgresql", POSTGRESQL, &[]),
         ("postgresql15", POSTGRESQL, &["series 15"]),
         ("rabbitmq-server", include_str!("../data/el9/rabbitmq-server.spec"), &[]),
-        ("mongodb-org", include_str!("../data/el9/mongodb-org.spec"), &[]),
     ],
     base: &[],
     rpm: "--force-debian",
@@ -312,9 +311,6 @@ fn make_stand_in(recipe: &Recipe, debian: &Path, whole: &Path) -> Result<()> {
             tool::tool("dpkg-deb", ["-x".as_ref(), path.as_os_str(), programs.path().as_os_str()])?;
             fs::remove_file(path)?;
         }
-    }
-    if recipe.specs.iter().any(|spec| spec.0 == "mongodb-org") {
-        mongodb::unpacked(recipe.suite, programs.path())?;
     }
     for (name, spec, macros) in recipe.specs {
         let folder = whole.join(RPMS).join(name);

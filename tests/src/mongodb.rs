@@ -1,12 +1,9 @@
 //! A stand-in for MongoDB, whose server no reachable repository has: PyPI's SecantusDB, which speaks its protocol, behind the names of the
 //! vendor's package, program, unit and configuration file. What it shows is said of the stand-in, never of MongoDB.
 
-use crate::{place, repo::Package, repo::Repo, suite::Suite, tool, web::Web};
+use crate::{place, repo::Package, repo::Repo, repo::Signature, rpm, rpm::RpmRepo, suite::Suite, tool, web::Web};
 use anyhow::{Context, Result};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mongodb/mongod");
 /// The vendor's packaged configuration file, as far as it matters here.
@@ -93,17 +90,23 @@ pub fn package(suite: Suite) -> Result<Package> {
         .tree("/usr/lib/mongodb-stand-in", &parts(suite)?)
 }
 
-/// What its package for Enterprise Linux is made of, in a folder.
+/// A repository with its package for Enterprise Linux, whose layout is another.
 ///
 /// # Errors
-/// As [`package`].
-pub(crate) fn unpacked(suite: Suite, folder: &Path) -> Result<()> {
-    let (own, etc) = (folder.join("usr/lib/mongodb-stand-in"), folder.join("etc"));
-    fs::create_dir_all(&etc)?;
-    fs::write(etc.join("mongod.conf"), CONFIG.replace("/var/lib/mongodb", "/var/lib/mongo"))?;
-    tool::tool("cp", ["-a".as_ref(), parts(suite)?.as_os_str(), own.as_os_str()])?;
-    fs::copy(PROGRAM, folder.join("usr/bin/mongod"))?;
-    Ok(())
+/// When it cannot be made.
+pub fn rpm_repository(suite: Suite) -> Result<RpmRepo> {
+    let (tree, built) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let inside = |path: &str| tree.path().join(path);
+    for folder in ["etc", "usr/bin", "usr/lib"] {
+        fs::create_dir_all(inside(folder))?;
+    }
+    fs::write(inside("etc/mongod.conf"), CONFIG.replace("/var/lib/mongodb", "/var/lib/mongo"))?;
+    tool::tool("cp", ["-a".as_ref(), parts(suite)?.as_os_str(), inside("usr/lib/mongodb-stand-in").as_os_str()])?;
+    let program =
+        fs::read_to_string(PROGRAM)?.replacen("/usr/bin/python3", &format!("/usr/bin/python{}", python(suite)), 1);
+    fs::write(inside("usr/bin/mongod"), program)?;
+    rpm::build(include_str!("../data/el9/mongodb-org.spec"), &[], tree.path(), built.path())?;
+    RpmRepo::of(&[built.path().to_owned()], Signature::Right, Signature::Right)
 }
 
 /// A repository with it, laid out as the vendor's.
@@ -115,9 +118,14 @@ pub fn repository(suite: Suite) -> Result<Repo> {
     Repo::laid_out(&format!("{}/mongodb-org/{SERIES}", suite.codename()), component, &[package(suite)?])
 }
 
-/// A folder with SecantusDB for the Python that the suite has, fetched once.
+/// The Python of the suite that it is built for.
+fn python(suite: Suite) -> &'static str {
+    if suite.debian() == Suite::Trixie.name() { "3.13" } else { "3.11" }
+}
+
+/// A folder with SecantusDB for that Python, fetched once.
 pub(crate) fn parts(suite: Suite) -> Result<PathBuf> {
-    let python = if suite == Suite::Trixie { "3.13" } else { "3.11" };
+    let python = python(suite);
     place::cached(&format!("secantusdb-{python}"), |fresh| {
         let target = fresh.display().to_string();
         let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:"];

@@ -84,7 +84,37 @@ fn mistakes_are_told_with_their_line() {
         ),
         (
             "[inputs.s]\ntype = \"secret\"\n[inputs.x]\ntype = \"text\"\ndefault = \"{{ inputs.s }}\"\n",
-            "10: 'inputs.s' is a secret, which has no place in conditions and defaults",
+            "10: 'inputs.s' is a secret, which has no place in conditions, defaults and warnings",
+        ),
+        // Warnings.
+        (
+            "[[requires.warning]]\nname = \"a\"\nfound = \"x\"\nwanted = \"y\"\n",
+            "6: key 'advice' is missing in warning[0] of [requires]",
+        ),
+        (
+            "[[requires.warning]]\nname = \"a\"\nfuond = \"x\"\n",
+            "8: unknown key 'fuond' in warning[0] of [requires]; did you mean 'found'?",
+        ),
+        (
+            "[[requires.warning]]\nname = \"A b\"\nfound = \"x\"\nwanted = \"y\"\nadvice = \"z\"\n",
+            "7: name of a [[requires.warning]] is 'A b'; expected ",
+        ),
+        (
+            "[requires]\nwarning = [{ name = \"a\", found = \"x\", wanted = \"y\", advice = \"z\" },\n\
+             { name = \"a\", found = \"x\", wanted = \"y\", advice = \"z\" }]\n",
+            "8: name = 'a' is the name of another [[requires.warning]] already",
+        ),
+        (
+            "[[requires.warning]]\nname = \"a\"\nfound = \"{{ host.nmae }}\"\nwanted = \"y\"\nadvice = \"z\"\n",
+            "8: 'host.nmae' is not defined",
+        ),
+        (
+            "[[requires.warning]]\nname = \"a\"\nwhen = \"host.os\"\nfound = \"x\"\nwanted = \"y\"\nadvice = \"z\"\n",
+            "8: the condition 'host.os' is neither true nor false",
+        ),
+        (
+            "[inputs.s]\ntype = \"secret\"\n[[requires.warning]]\nname = \"a\"\nfound = \"x\"\nwanted = \"y\"\nadvice = \"{{ inputs.s }}\"\n",
+            "12: 'inputs.s' is a secret, which has no place in conditions, defaults and warnings",
         ),
         // Steps.
         ("[[step]]\nid = \"a\"\n", "6: key 'kind' is missing in a [[step]]"),

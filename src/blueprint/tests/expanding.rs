@@ -1,6 +1,6 @@
 //! Conditions, differences between hosts, types of settings, secrets.
 
-use super::super::expand::{ExpandedStep, expand, next_lines};
+use super::super::expand::{ExpandedStep, expand, next_lines, warnings};
 use super::*;
 
 fn direct() -> distro::network::Setting {
@@ -179,6 +179,23 @@ fn what_to_do_next_shows_no_secret() {
     let lines = next_lines(&blueprint, &given, &debian(), "/s.json").unwrap();
     assert_eq!(lines[0], "Open http://host.example.com/");
     assert_eq!(lines[1], "Password: in /s.json, as password");
+}
+
+#[test]
+fn a_warning_is_told_where_it_holds() {
+    let text = format!(
+        "{HEAD}[inputs.release]\ntype = \"text\"\ndefault = \"9\"\n[[requires.warning]]\nname = \"vendor\"\n\
+         when = \"host.family == 'red_hat' and host.base != 'rhel'\"\n\
+         found = \"packages for {{{{ inputs.release }}}} are taken on {{{{ host.os }}}}\"\nwanted = \"one of its own\"\nadvice = \"take another\"\n\
+         [[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"x\"\n"
+    );
+    let blueprint = with_files(&text, &[]).unwrap();
+    blueprint.validate().unwrap();
+    let given = inputs(&blueprint, &[("release", "10")], &[]).unwrap();
+    assert_eq!(warnings(&blueprint, &given, &debian()).unwrap(), []);
+    let told = warnings(&blueprint, &given, &sample::facts("fedora")).unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].name.as_str(), told[0].found.as_str()), ("vendor", "packages for 10 are taken on fedora"));
 }
 
 const TLS: &str = "[[step]]\nid = \"tls\"\nkind = \"tls_certificate\"\nnames = [\"a.example\"]\n";

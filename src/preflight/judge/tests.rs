@@ -6,6 +6,7 @@ use steps::Port;
 use steps::resources::packages::OtherSeries;
 
 use super::*;
+use crate::blueprint::Warning;
 use crate::preflight::surroundings::Surroundings;
 use crate::preflight::{Level, Requires};
 
@@ -96,6 +97,7 @@ fn a_fit_host_has_nothing_to_mend() {
         disk: vec![("/var".into(), 4 * GIB)],
         os: vec!["ubuntu".into(), "debian >= 11".into()],
         avx: false,
+        warnings: Vec::new(),
     };
     assert_eq!(judged(&fit(), &requires), Vec::<String>::new());
     let checks = judge(&fit(), &debian(), &todo(&requires, &[nginx()]));
@@ -145,6 +147,22 @@ fn systems() {
         checks[0].starts_with("system: Error unsupported, this host runs Trusty, which is not supported"),
         "{checks:?}"
     );
+}
+
+#[test]
+fn what_the_blueprint_has_to_say_stops_nothing_and_is_told_where_something_is_to_be_done() {
+    let text = |text: &str| text.to_owned();
+    let warning = Warning {
+        name: text("vendor"),
+        when: None,
+        found: text("packages for 9 are taken"),
+        wanted: text("10"),
+        advice: text("take another host"),
+    };
+    let requires = Requires { warnings: vec![warning], ..Requires::default() };
+    assert_eq!(judged(&fit(), &requires), ["vendor: Warning preflight, packages for 9 are taken"]);
+    let done = Todo { changes: false, ..todo(&requires, &[]) };
+    assert!(bad(&judge(&fit(), &debian(), &done)).is_empty());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The stand-ins for StackStorm's packages as RPM, and the vendors' repositories for Enterprise Linux.
 
 use super::{PASSWORD, VERSION, packages};
-use crate::{Suite, base, host::Host, repo::Package, repo::Signature, rpm, rpm::RpmRepo, web::Web};
+use crate::{Suite, base, host::Host, mongodb, repo::Package, repo::Signature, rpm, rpm::RpmRepo, web::Web};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -67,16 +67,18 @@ impl RpmVendors {
         let made = |folder: PathBuf| RpmRepo::of(&[folder], Signature::Right, Signature::Right);
         let vendors = [
             ("packagecloud.io", made(st2)?),
-            ("repo.mongodb.org", own(&["mongodb-org"])?),
+            ("repo.mongodb.org", mongodb::rpm_repository(suite)?),
             ("yum1.rabbitmq.com", own(&["rabbitmq-server"])?),
             ("rpm.nodesource.com", made(node)?),
         ];
         let (web, distribution) = (Web::start()?, own(&base::own_packages(suite))?);
         web.serve("/distribution", distribution.folder());
+        // What vendors build for nobody else has to do for the others.
         let release = if suite == Suite::El8 { 8 } else { 9 };
+        let of_mongodb = if suite == Suite::Amazon { "amazon/2023".to_owned() } else { format!("redhat/{release}") };
         for (server, path) in [
             ("packagecloud.io", format!("StackStorm/stable/el/{release}/x86_64")),
-            ("repo.mongodb.org", format!("yum/redhat/{release}/mongodb-org/7.0/x86_64")),
+            ("repo.mongodb.org", format!("yum/{of_mongodb}/mongodb-org/7.0/x86_64")),
             ("yum1.rabbitmq.com", format!("erlang/el/{release}/x86_64")),
             ("yum1.rabbitmq.com", format!("rabbitmq/el/{release}/noarch")),
             ("rpm.nodesource.com", "pub_20.x/nodistro/nodejs/x86_64".to_owned()),
