@@ -118,6 +118,24 @@ fn a_first_install_of_stackstorm_survives_a_kill_on_enterprise_linux() -> Result
 }
 
 #[test]
+#[ignore = "a twin on another release: make everything"]
+fn a_first_install_of_stackstorm_survives_a_kill_on_enterprise_linux_10() -> Result<()> {
+    first_install_survives(Suite::El10, 1)
+}
+
+#[test]
+#[ignore = "its stand-in is made from a Debian that is not released, which changes: make everything"]
+fn a_first_install_of_stackstorm_survives_a_kill_on_fedora() -> Result<()> {
+    first_install_survives(Suite::Fedora, 1)
+}
+
+#[test]
+#[ignore = "a twin on another release: make everything"]
+fn a_first_install_of_stackstorm_survives_a_kill_on_amazon_linux() -> Result<()> {
+    first_install_survives(Suite::Amazon, 1)
+}
+
+#[test]
 #[ignore = "long: make sweep"]
 fn sweep_first_install_of_stackstorm_on_enterprise_linux_9() -> Result<()> {
     first_install_survives(Suite::El9, 10)
