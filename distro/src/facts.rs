@@ -25,7 +25,7 @@ pub enum Family {
 }
 
 /// The program that starts services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
     /// systemd is PID 1.
@@ -37,7 +37,7 @@ pub enum Init {
 }
 
 /// The program that installs packages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "they are names of programs")]
 pub enum PackageManager {
@@ -50,7 +50,7 @@ pub enum PackageManager {
 }
 
 /// What is told about the host in templates, conditions and `surefoot facts`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Facts {
     /// `ID` of os-release: `debian`, `ubuntu`, `rocky`, …
     pub os: String,

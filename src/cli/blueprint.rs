@@ -1,14 +1,37 @@
 //! `surefoot blueprint`: check, show, list; the format's schema. Touches no host and needs no root.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::BlueprintCommand;
 use super::context::Context;
 use crate::blueprint::{self, Blueprint, InputSpec, Step, Warning};
 use crate::report::blueprint::{BlueprintTold, InputAsked, RequiresTold, StepNamed, WarningNamed, blueprint_view};
 use crate::report::style::Style;
+
+/// A blueprint without mistakes.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Valid {
+    /// Always true: what is wrong with one that is not valid is the failure.
+    valid: bool,
+    /// Name of the product.
+    name: String,
+    /// Digest of all files of the blueprint.
+    digest: String,
+}
+
+/// A blueprint that is built in.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct BuiltIn {
+    /// What commands take as its name.
+    blueprint: String,
+    /// Title of the product.
+    title: String,
+    /// Version of the product.
+    version: String,
+}
 
 /// Runs it.
 ///
@@ -20,7 +43,7 @@ pub fn run(context: &Context, command: &BlueprintCommand) -> Result<i32> {
             let blueprint = Blueprint::load(blueprint)?;
             blueprint.validate()?;
             if context.json() {
-                lines(&json!({ "valid": true, "name": blueprint.name(), "digest": blueprint.digest() }))?
+                lines(&Valid { valid: true, name: blueprint.name().to_owned(), digest: blueprint.digest() })?
             } else {
                 format!(
                     "{} {} is valid: {}, {}\n",
@@ -55,8 +78,12 @@ fn list(json: bool) -> Result<String> {
     let blueprints: Vec<(&str, Blueprint)> =
         blueprint::builtin_names().into_iter().map(|name| Ok((name, Blueprint::load(name)?))).collect::<Result<_>>()?;
     if json {
-        let entry = |(name, blueprint): &(&str, Blueprint)| json!({ "blueprint": name, "title": blueprint.title(), "version": blueprint.version() });
-        return lines(&Value::from(blueprints.iter().map(entry).collect::<Vec<_>>()));
+        let listed = blueprints.iter().map(|(name, blueprint)| BuiltIn {
+            blueprint: (*name).to_owned(),
+            title: blueprint.title().to_owned(),
+            version: blueprint.version().to_owned(),
+        });
+        return lines(&listed.collect::<Vec<_>>());
     }
     let rows = blueprints.iter().map(|(name, blueprint)| {
         vec![(*name).to_owned(), blueprint.version().to_owned(), blueprint.title().to_owned()]
@@ -84,7 +111,7 @@ fn table(indent: &str, rows: &[Vec<String>]) -> String {
 }
 
 /// A blueprint as it is shown.
-fn told(blueprint: &Blueprint) -> BlueprintTold {
+pub(super) fn told(blueprint: &Blueprint) -> BlueprintTold {
     let input = |InputSpec { name, input, .. }: &InputSpec| InputAsked {
         name: name.clone(),
         sort: input.sort.name().to_owned(),
@@ -236,57 +263,5 @@ name = "shop"
             let long: Vec<&str> = shown.lines().filter(|line| console::measure_text_width(line) > 80).collect();
             assert!(long.is_empty(), "{name}: {long:#?}");
         }
-    }
-
-    /// The tables between these marks are made from the blueprints.
-    #[test]
-    fn inputs_in_the_docs_are_those_of_the_blueprints() {
-        for name in blueprint::builtin_names() {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
-            let text = std::fs::read_to_string(&path).unwrap();
-            let begin = format!("<!-- inputs of {name} -->\n");
-            let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("docs/{name}.md has no {begin}"));
-            let (_, after) = rest.split_once("<!-- end -->").unwrap();
-            let rows: String = told(&Blueprint::load(name).unwrap()).inputs.iter().map(row).collect();
-            let head = "| input | value | where none is given | asked for | only where | meaning |";
-            let made =
-                format!("{before}{begin}{head}\n| --- | --- | --- | --- | --- | --- |\n{rows}<!-- end -->{after}");
-            if std::env::var_os("SUREFOOT_UPDATE_DOCS").is_some() {
-                std::fs::write(&path, &made).unwrap();
-            } else {
-                assert_eq!(text, made, "an input changed: run this test with SUREFOOT_UPDATE_DOCS=1");
-            }
-        }
-    }
-
-    fn row(input: &InputAsked) -> String {
-        let code = |text: &str| match text.replace('|', "\\|") {
-            text if text.contains('`') => format!("`` {text} ``"),
-            text => format!("`{text}`"),
-        };
-        let codes = |list: &[String]| list.iter().map(|word| code(word)).collect::<Vec<_>>().join(", ");
-        let mut value = match input.sort.as_str() {
-            "choice" => codes(&input.choices),
-            "bool" => "`true`, `false`".to_owned(),
-            _ => input.takes(),
-        };
-        value.extend(input.pattern.as_ref().map(|pattern| format!(" that matches {}", code(pattern))));
-        let mut files = input.found.clone();
-        files.dedup();
-        let mut otherwise = if files.is_empty() {
-            String::new()
-        } else {
-            format!("what {} has, else ", codes(&files).replace(", ", " or "))
-        };
-        otherwise.push_str(&match (input.default_text().as_deref(), input.generate) {
-            (Some(""), _) => "empty".to_owned(),
-            (Some(text), _) => code(text),
-            (None, Some(length)) => format!("generated, {length} characters"),
-            (None, None) => "**must be given**".to_owned(),
-        });
-        let asked = if input.ask.is_some() { "yes" } else { "no" };
-        let when = input.when.as_ref().map_or(String::new(), |when| code(&when.replace("inputs.", "")));
-        let what = input.what().replace('|', "\\|");
-        format!("| `{}` | {value} | {otherwise} | {asked} | {when} | {what} |\n", input.name)
     }
 }

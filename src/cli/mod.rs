@@ -8,6 +8,8 @@ use distro::Class;
 
 mod blueprint;
 mod context;
+#[cfg(test)]
+mod docs;
 mod endpoints;
 mod facts;
 mod install;

@@ -36,7 +36,7 @@ pub struct Wanted {
 type Asked<'a> = (&'a Wanted, Result<Answer, Unreached>);
 
 /// A host that is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Reached {
     /// Name or address.
     pub host: String,

@@ -68,7 +68,7 @@ pub struct Todo<'a> {
 }
 
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// As required.
@@ -80,9 +80,9 @@ pub enum Level {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Check {
-    /// What: `memory`, `port 80`.
+    /// What: `memory`, `port 80`; what `--ignore` takes.
     pub name: String,
     /// How it ended.
     pub level: Level,
@@ -92,7 +92,7 @@ pub struct Check {
     pub required: String,
     /// What to do; empty where nothing needs to be done.
     pub advice: String,
-    /// The class of a failure for this reason alone.
+    /// The class of a failure for this reason alone, see [exit codes](exit-codes.md).
     pub class: Class,
     /// Lines that prove it.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -24,7 +24,7 @@ pub struct PlanTold {
     pub inputs: Vec<InputTold>,
     /// The steps in the order of the blueprint.
     pub steps: Vec<StepTold>,
-    /// Resources of an earlier run that the blueprint no longer names: `--prune` removes them.
+    /// Ids of resources of an earlier run that the blueprint no longer names: `--prune` removes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<String>,
     /// What the blueprint has to say of this host.
@@ -39,9 +39,10 @@ pub struct PlanTold {
 pub struct InputTold {
     /// Name.
     pub name: String,
-    /// Value; `[secret]` for a secret.
+    /// Value; of a secret `(secret)`, or `(will be generated)`.
     pub value: String,
-    /// Where the value came from: `default`, `answers file`, `environment`, `--set`, …
+    /// Where the value came from: `--set`, `--set-file FILE`, `environment variable NAME`, `FILE:LINE` of the answers, `an earlier run`,
+    /// `found in FILE`, `the prompt`, `default` or `generated`.
     pub source: String,
 }
 
@@ -69,7 +70,7 @@ pub struct ResourceTold {
     /// Why it is pending or hidden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// `created`, `modified`, `found` or `adopted`, where that is known.
+    /// `created`, `modified` (the original is kept) or `found`, once a run had to do with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ownership: Option<String>,
     /// What would be done.

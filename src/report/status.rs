@@ -9,16 +9,16 @@ use super::style::{Style, columns, padded};
 use crate::engine::state::Item;
 
 /// A product on this host.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct StatusTold {
     /// Name.
     pub product: String,
-    /// How the last run ended.
+    /// What the last run was, how it ended, and its id: `install done (20260102T030405-7)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
     /// False where it was uninstalled and its data kept.
     pub installed: bool,
-    /// Each resource, and whether it is as it was installed.
+    /// Each resource, and whether it is as it was installed: `in_place`. There where the product is installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanTold>,
 }

@@ -92,8 +92,7 @@ fn meaning(whole: &Value, schema: &Value) -> String {
     if !schema.to_string().contains("/Turn\"") {
         for word in resolved(whole, schema)["oneOf"].as_array().into_iter().flatten() {
             if let (Some(word), Some(meaning)) = (word["const"].as_str(), word["description"].as_str()) {
-                let (first, rest) = meaning.split_at(1);
-                text.push_str(&format!(" `{word}`: {}{rest}", first.to_lowercase()));
+                text.push_str(&format!(" `{word}`: {meaning}"));
             }
         }
     }
