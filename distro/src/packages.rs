@@ -408,7 +408,7 @@ impl Manager {
     pub fn finish(self, host: &Host, going: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
         match self {
             Manager::Apt => dpkg::finish(host, going, deny, survivor),
-            Manager::Dnf => rpm::finish(host, &dnf::LOCKS, survivor),
+            Manager::Dnf => dnf::finish(host, survivor),
         }
     }
 

@@ -164,3 +164,28 @@ fn sweep_first_install_of_stackstorm_on_fedora() -> Result<()> {
 fn sweep_first_install_of_stackstorm_on_amazon_linux() -> Result<()> {
     first_install_survives(Suite::Amazon, 10)
 }
+
+/// An upgrade, killed at as many moments while rpm is at work; of a file that somebody changed the new version lies beside it. How many were killed
+/// while rpm knew a package twice.
+fn upgrade_survives(kills: usize) -> Result<usize> {
+    let vendors = RpmVendors::start(Suite::El9)?;
+    let host = vendors.host()?;
+    host.write("/root/answers.toml", host.read("/root/answers.toml")? + "\n" + SECRETS, 0o600)?;
+    host.exec(INSTALL.into_iter().chain(["--mirrors", "/root/mirrors.toml", "--set", "version=3.8"]))?.ok()?;
+    host.sh("echo '# mine' >>/etc/st2/logging.api.conf")?;
+    let args = ["surefoot", "install", "stackstorm", "--yes", "--set", "version=3.9", "--output", "json"];
+    stackstorm::upgrades_survive(&host.snapshot()?, &args, kills)
+}
+
+#[test]
+fn an_upgrade_of_stackstorm_survives_a_kill_inside_rpm() -> Result<()> {
+    upgrade_survives(1).map(drop)
+}
+
+#[test]
+#[ignore = "long: make sweep"]
+fn sweep_upgrade_of_stackstorm_on_enterprise_linux_9() -> Result<()> {
+    let doubled = upgrade_survives(15)?;
+    ensure!(doubled > 2, "rpm knew a package twice only {doubled} times");
+    Ok(())
+}

@@ -203,7 +203,12 @@ impl Running {
     /// What it has written to standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
-        lossy(&self.files.with_extension("out"))
+        lossy(&self.stdout_file())
+    }
+
+    /// Where that is on the machine.
+    pub(crate) fn stdout_file(&self) -> PathBuf {
+        self.files.with_extension("out")
     }
 
     /// What it has written to standard error so far.

@@ -9,7 +9,7 @@ use crate::{mongodb, nginx_org, repo::Package, repo::Repo, run::Output, suite::S
 use anyhow::{Context, Result};
 use std::{fs, path::PathBuf};
 
-pub use enterprise_linux::RpmVendors;
+pub use enterprise_linux::{RpmVendors, upgrades_survive};
 pub use killed::{SECRETS, first_install_survives, killed_and_resumed};
 
 /// What the stand-ins say they are.
@@ -140,7 +140,7 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
     for name in SERVICES {
         st2 = st2.file(&format!("/lib/systemd/system/{name}.service"), unit(name), 0o644).file(
             &format!("/etc/st2/logging.{}.conf", name.trim_start_matches("st2")),
-            "[loggers]\nkeys=root\n",
+            format!("# {version}\n[loggers]\nkeys=root\n"),
             0o644,
         );
     }

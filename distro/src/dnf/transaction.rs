@@ -2,20 +2,19 @@
 
 use anyhow::Result;
 
-use super::{FETCH_LIMIT, LOCKS, dnf, said, simulate, when_free, words};
+use super::{FETCH_LIMIT, LOCKS, dnf, finish, said, simulate, when_free, words};
 use crate::command::Output;
 use crate::packages::Survivor;
-use crate::{Class, Host, rpm};
+use crate::{Class, Command, Host, rpm};
 
 /// Installs `names` in one transaction.
 ///
 /// # Errors
 /// [`crate::packages::Manager::install`].
 pub fn install(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
-    rpm::finish(host, &LOCKS, survivor)?;
-    let new = simulate(host, names)?.new.into_iter().map(|one| one.name).collect::<Vec<_>>();
-    rpm::write_down(&new)?;
-    let output = transaction(host, "install", names, survivor)?;
+    finish(host, survivor)?;
+    rpm::write_down(&simulate(host, names)?)?;
+    let output = transaction(host, "install", names, rpm::heard, survivor)?;
     if output.ok() {
         return Ok(());
     }
@@ -41,10 +40,10 @@ pub fn download(host: &Host, names: &[String]) -> Result<()> {
 /// # Errors
 /// [`crate::packages::Manager::remove`].
 pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
-    rpm::finish(host, &LOCKS, survivor)?;
+    finish(host, survivor)?;
     let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
     if !names.is_empty() {
-        let output = transaction(host, "remove", &names, survivor)?;
+        let output = transaction(host, "remove", &names, rpm::heard, survivor)?;
         if !output.ok() {
             return Err(said::fault(&output, Class::Package, &format!("removing {} failed", names.join(", "))).into());
         }
@@ -58,7 +57,14 @@ pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<
     }
 }
 
-fn transaction(host: &Host, action: &str, names: &[String], survivor: &Survivor<'_>) -> Result<Output> {
+/// dnf's `action`, as the command that `heard` makes of it.
+pub(super) fn transaction<'a>(
+    host: &Host,
+    action: &str,
+    names: &[String],
+    heard: fn(Vec<String>) -> Command<'a>,
+    survivor: &'a Survivor<'_>,
+) -> Result<Output> {
     let tell = |line: &str| {
         if let Some((percent, text)) = progress(line) {
             host.runner.progress(percent, text);
@@ -66,7 +72,7 @@ fn transaction(host: &Host, action: &str, names: &[String], survivor: &Survivor<
     };
     when_free(host, || {
         let to_do = [action, "--assumeyes"].map(str::to_owned).into_iter().chain(names.iter().cloned());
-        rpm::heard(words(host, to_do)).on_start(survivor).on_status(&tell)
+        heard(words(host, to_do)).on_start(survivor).on_status(&tell)
     })
 }
 

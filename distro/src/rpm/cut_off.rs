@@ -1,78 +1,145 @@
 //! Transactions of rpm that were cut off.
 //!
 //! rpm does not remember whether it came to the end of a package: one that was cut off while its script ran is as installed as any other. So
-//! the names of what a transaction brings are written down before it begins, and struck out when what asked rpm for it has ended by itself. What
-//! is left after a kill is taken back and done once more.
+//! what a transaction brings is written down before it begins, and struck out when what asked rpm for it has ended by itself.
+//!
+//! What is left after a kill of a package that is new is taken back, and done once more. An upgrade cannot be taken back, since the old version
+//! may be nowhere any more. rpm writes a new version's files, enters it in its database, runs its scripts, and only then removes what the old one
+//! had besides, with the old one's scripts, and takes that out of the database. So where the database has both, the new one is taken out of it
+//! alone, without its files: for rpm the upgrade is then still to be made, as it is where only the old one is there, and making it runs every
+//! script with the arguments of an upgrade. Files that are already the new ones are no changes of somebody's to rpm, and what it put aside
+//! (`.rpmsave`, `.rpmnew`) stays.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::leftovers;
-use crate::packages::Survivor;
+use super::{Installed, leftovers};
+use crate::packages::{Move, Solution, Survivor};
 use crate::{Class, Command, Host, locks};
 
-/// Names of the packages that the transaction at work brings.
+/// What the transaction at work brings: a line each, `name`, the version that comes, and in an upgrade the one that makes way.
 const BEGUN: &str = "/var/lib/surefoot/.rpm";
 /// A command with a reader of its own, so that what it says goes somewhere also when we are gone: it would end in the middle of a transaction.
-/// What was written down is struck out where no signal ended it, which the exit code tells.
+/// The file that it is called by, if any, is removed where no signal ended it, which the exit code tells.
 const HEARD: &str = r#""$@" 2>&1 | tee -p /dev/null /dev/fd/{}; exit=$?
-[ $exit -ge 128 ] || rm -f /var/lib/surefoot/.rpm
+[ $exit -ge 128 ] || [ -z "$0" ] || rm -f "$0"
 exit $exit"#;
 
-/// The transaction that `words` are, with a reader that outlives us.
+/// The transaction that `words` are, with a reader that outlives us. What was written down is struck out when it has ended by itself.
 pub fn heard<'a>(words: Vec<String>) -> Command<'a> {
-    Command::new("bash").args(["-o", "pipefail", "-c", HEARD, "bash"]).args(words).never_killed()
+    with_reader(BEGUN, words)
 }
 
-/// Writes down that a transaction begins that brings `names`.
+/// The same, and what was written down stays.
+pub fn heard_once_more<'a>(words: Vec<String>) -> Command<'a> {
+    with_reader("", words)
+}
+
+fn with_reader<'a>(strikes_out: &str, words: Vec<String>) -> Command<'a> {
+    Command::new("bash").args(["-o", "pipefail", "-c", HEARD, strikes_out]).args(words).never_killed()
+}
+
+/// Writes down what a transaction is about to bring.
 ///
 /// # Errors
 /// Where that cannot be written.
-pub fn write_down(names: &[String]) -> Result<()> {
+pub fn write_down(solution: &Solution) -> Result<()> {
     let path = Path::new(BEGUN);
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         let mut file = fs::File::create(path)?;
-        file.write_all(names.iter().flat_map(|name| [name.as_str(), "\n"]).collect::<String>().as_bytes())?;
+        file.write_all(text(solution).as_bytes())?;
         file.sync_all()
     };
     write().with_context(|| format!("writing {BEGUN}"))
 }
 
-/// Packages that a transaction was bringing when it was cut off; none where it was not.
+fn text(solution: &Solution) -> String {
+    let new = solution.new.iter().map(|one| format!("{} {}\n", one.name, one.to));
+    let upgraded = solution.upgraded.iter().map(|one| {
+        let from = one.from.as_deref().unwrap_or("?");
+        format!("{} {} {from}\n", one.name, one.to)
+    });
+    new.chain(upgraded).collect()
+}
+
+/// A line without a version is of a new package, as earlier versions of surefoot wrote it.
+fn parse(text: &str) -> Vec<Move> {
+    let one = |line: &str| {
+        let mut words = line.split(' ').map(str::to_owned);
+        Some(Move { name: words.next()?, to: words.next().unwrap_or_default(), from: words.next() })
+    };
+    text.lines().filter_map(one).collect()
+}
+
+fn begun() -> Result<Vec<Move>> {
+    match fs::read_to_string(BEGUN) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        result => Ok(parse(&result.with_context(|| format!("reading {BEGUN}"))?)),
+    }
+}
+
+/// Names of the packages that a transaction was bringing when it was cut off; none where it was not.
 ///
 /// # Errors
 /// Where what was written down cannot be read.
 pub fn interrupted() -> Result<Vec<String>> {
-    match fs::read_to_string(BEGUN) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        result => Ok(result.with_context(|| format!("reading {BEGUN}"))?.lines().map(str::to_owned).collect()),
-    }
+    Ok(names(&begun()?))
 }
 
-/// Takes back what a transaction brought that was cut off: nobody knows how far it came. Does nothing where none was. `paths` are the locks of what asks rpm here.
+fn names<'m>(moves: impl IntoIterator<Item = &'m Move>) -> Vec<String> {
+    moves.into_iter().map(|one| one.name.clone()).collect()
+}
+
+/// A transaction that was cut off, with what it brought taken back.
+pub struct CutOff {
+    /// Names of all packages that it was bringing.
+    pub names: Vec<String>,
+    /// Names of those of them that are upgraded: the old version or the new one is there, and no more than one.
+    pub upgraded: Vec<String>,
+}
+
+/// Takes back what a transaction brought that was cut off: nobody knows how far it came. What was written down stays. None where none was. `paths` are
+/// the locks of what asks rpm here.
 ///
 /// # Errors
 /// Class `package` where a package cannot be taken back; `locked` where another process holds a lock.
-pub fn finish(host: &Host, paths: &[&str], survivor: &Survivor<'_>) -> Result<()> {
+pub fn take_back(host: &Host, paths: &[&str], survivor: &Survivor<'_>) -> Result<Option<CutOff>> {
     let began = match fs::metadata(BEGUN).and_then(|meta| meta.modified()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result.with_context(|| format!("looking at {BEGUN}"))?,
     };
-    let names = interrupted()?;
-    if !names.is_empty() {
-        host.runner.note(&format!("taking back a transaction that was cut off: {}", names.join(", ")));
+    let moves = begun()?;
+    let (upgraded, new): (Vec<&Move>, Vec<&Move>) = moves.iter().partition(|one| one.from.is_some());
+    for (what, of) in [("taking back a transaction", &new), ("doing an upgrade once more", &upgraded)] {
+        if !of.is_empty() {
+            host.runner.note(&format!("{what} that was cut off: {}", names(of.iter().copied()).join(", ")));
+        }
     }
-    let there: Vec<String> = super::query(host, &names)?.into_keys().collect();
-    if !there.is_empty() {
-        erase(host, paths, &there, "packages of a transaction that was cut off cannot be taken back", survivor)?;
+    let there = super::installed(host, &names(&moves))?;
+    let back = brought(&new, &there);
+    if !back.is_empty() {
+        erase(host, paths, &back, "packages of a transaction that was cut off cannot be taken back", survivor)?;
+    }
+    let twice = twice(&upgraded, &there);
+    if !twice.is_empty() {
+        let failed = "upgrades that were cut off cannot be taken out of rpm's database";
+        erase_as(host, paths, &["--justdb", "--noscripts", "--notriggers"], &twice, failed, survivor)?;
     }
     // What somebody else is unpacking at this moment has such names, too.
     locks::wait_free(&host.runner, paths, locks::limit())?;
     leftovers::remove(began)?;
+    Ok(Some(CutOff { names: names(&moves), upgraded: names(upgraded) }))
+}
+
+/// Strikes out what was written down.
+///
+/// # Errors
+/// Where that cannot be done.
+pub fn strike_out() -> Result<()> {
     fs::remove_file(BEGUN).with_context(|| format!("removing {BEGUN}"))
 }
 
@@ -81,7 +148,19 @@ pub fn finish(host: &Host, paths: &[&str], survivor: &Survivor<'_>) -> Result<()
 /// # Errors
 /// Class `package` where rpm refuses; `locked` where another process holds a lock.
 pub fn erase(host: &Host, paths: &[&str], names: &[String], failed: &str, survivor: &Survivor<'_>) -> Result<()> {
-    let words = ["-e", "--allmatches", "--nodeps"].map(str::to_owned).into_iter().chain(names.iter().cloned());
+    erase_as(host, paths, &[], names, failed, survivor)
+}
+
+fn erase_as(
+    host: &Host,
+    paths: &[&str],
+    more: &[&str],
+    names: &[String],
+    failed: &str,
+    survivor: &Survivor<'_>,
+) -> Result<()> {
+    let words = ["-e", "--allmatches", "--nodeps"].iter().chain(more).map(|word| (*word).to_owned());
+    let words = words.chain(names.iter().cloned());
     let output = locks::when_free(
         host,
         paths,
@@ -92,4 +171,97 @@ pub fn erase(host: &Host, paths: &[&str], names: &[String], failed: &str, surviv
         return Ok(());
     }
     Err(output.fault(Class::Package, failed).advice("see what rpm says above, then go on with --resume").into())
+}
+
+/// What rpm calls those of `new` that are there in the version that came.
+fn brought(new: &[&Move], there: &[(String, Installed)]) -> Vec<String> {
+    let is_brought = |(name, found): &&(String, Installed)| {
+        new.iter().any(|one| one.name == *name && (one.to.is_empty() || is_version(&one.to, found)))
+    };
+    labels(there.iter().filter(is_brought))
+}
+
+/// What rpm calls the new version of those of `upgraded` of which another is there, too.
+fn twice(upgraded: &[&Move], there: &[(String, Installed)]) -> Vec<String> {
+    let is_twice = |(name, found): &&(String, Installed)| {
+        let comes = upgraded.iter().any(|one| one.name == *name && is_version(&one.to, found));
+        comes && there.iter().any(|(_, other)| other.is_version_of(found) && other.version != found.version)
+    };
+    labels(there.iter().filter(is_twice))
+}
+
+/// Each once: a name may be asked for with and without its architecture.
+fn labels<'i>(found: impl Iterator<Item = &'i (String, Installed)>) -> Vec<String> {
+    let mut labels: Vec<String> = found.map(|(_, found)| found.label()).collect();
+    labels.sort();
+    labels.dedup();
+    labels
+}
+
+/// Is `found` of `version`? rpm tells an epoch of 0 where a package has one, and dnf does not.
+fn is_version(version: &str, found: &Installed) -> bool {
+    found.version.strip_prefix("0:").unwrap_or(&found.version) == version
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(name: &str, from: Option<&str>, to: &str) -> Move {
+        Move { name: name.into(), from: from.map(str::to_owned), to: to.into() }
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_again() {
+        let new = vec![moved("redis", None, "7.0.15-1.el9"), moved("glibc.i686", None, "2.34-100.el9")];
+        let upgraded = vec![moved("st2", Some("3.8.1-2"), "3.9.0-1"), moved("old", Some("?"), "1:2-1")];
+        let unknown = Move { from: None, ..upgraded[1].clone() };
+        let solution =
+            Solution { new: new.clone(), upgraded: vec![upgraded[0].clone(), unknown], ..Solution::default() };
+        assert_eq!(parse(&text(&solution)), [new, upgraded].concat());
+        assert_eq!(parse("redis\nnginx\n"), [moved("redis", None, ""), moved("nginx", None, "")]);
+        assert_eq!(parse(""), []);
+    }
+
+    /// Each name with what rpm says of it, what is taken back of it as new, and what is taken out of the database as upgraded.
+    #[test]
+    fn what_is_taken_back() {
+        for (name, to, said, back, out) in [
+            ("st2", "3.9.0-1", "package st2 is not installed\n", &[][..], &[][..]),
+            ("st2", "3.9.0-1", "st2\tx86_64\t3.8.1-2\n", &[], &[]),
+            ("st2", "3.9.0-1", "st2\tx86_64\t3.9.0-1\n", &["st2-3.9.0-1.x86_64"], &[]),
+            (
+                "st2",
+                "3.9.0-1",
+                "st2\tx86_64\t3.8.1-2\nst2\tx86_64\t3.9.0-1\n",
+                &["st2-3.9.0-1.x86_64"],
+                &["st2-3.9.0-1.x86_64"],
+            ),
+            // As an earlier version wrote it.
+            ("st2", "", "st2\tx86_64\t3.9.0-1\n", &["st2-3.9.0-1.x86_64"], &[]),
+            // Of a kernel several versions are meant to be there; what was there stays.
+            (
+                "kernel",
+                "5.14.0-2",
+                "kernel\tx86_64\t5.14.0-1\nkernel\tx86_64\t5.14.0-2\n",
+                &["kernel-5.14.0-2.x86_64"],
+                &["kernel-5.14.0-2.x86_64"],
+            ),
+            // The upgrade of one architecture was done, and of the other was not.
+            (
+                "bind",
+                "32:9.18-1",
+                "bind\tx86_64\t32:9.16-1\nbind\tx86_64\t32:9.18-1\nbind\ti686\t32:9.18-1\n",
+                &["bind-9.18-1.i686", "bind-9.18-1.x86_64"],
+                &["bind-9.18-1.x86_64"],
+            ),
+            ("zero", "2-1", "zero\tnoarch\t0:1-1\nzero\tnoarch\t0:2-1\n", &["zero-2-1.noarch"], &["zero-2-1.noarch"]),
+            // Somebody else went on in the meantime.
+            ("st2", "3.9.0-1", "st2\tx86_64\t3.9.1-1\n", &[], &[]),
+        ] {
+            let (there, one) = (super::super::parse(said, &[name.to_owned()]), moved(name, None, to));
+            assert_eq!(brought(&[&one], &there), back, "{said}");
+            assert_eq!(twice(&[&one], &there), out, "{said}");
+        }
+    }
 }

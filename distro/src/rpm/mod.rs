@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::packages::{Known, Package, State};
 use crate::{Class, Command, Host};
 
-pub use cut_off::{erase, finish, heard, interrupted, write_down};
+pub use cut_off::{erase, heard, heard_once_more, interrupted, strike_out, take_back, write_down};
 
 /// Name, architecture and version of a package, with its epoch where it has one.
 const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
@@ -19,25 +19,55 @@ const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RE
 /// What the name of a key begins with.
 pub const KEY: &str = "gpg-pubkey-";
 
+/// A package as it stands in rpm's database, where one name may stand in two versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Installed {
+    name: String,
+    arch: String,
+    /// Its version, with its epoch where it has one.
+    version: String,
+}
+
+impl Installed {
+    /// What rpm calls it, and nothing else.
+    fn label(&self) -> String {
+        let version = self.version.split_once(':').map_or(self.version.as_str(), |(_, version)| version);
+        format!("{}-{version}.{}", self.name, self.arch)
+    }
+
+    /// Is `other` the same but for the version?
+    fn is_version_of(&self, other: &Self) -> bool {
+        (&self.name, &self.arch) == (&other.name, &other.arch)
+    }
+}
+
 /// Which of `names` are installed.
 ///
 /// # Errors
 /// Class `package`, where rpm does not say it of one of them.
 pub fn query(host: &Host, names: &[String]) -> Result<Known> {
+    Ok(known(installed(host, names)?))
+}
+
+/// What is installed of `names`, each with the name that was asked for, in the order in which it came.
+///
+/// # Errors
+/// As [`query`].
+fn installed(host: &Host, names: &[String]) -> Result<Vec<(String, Installed)>> {
     if names.is_empty() {
-        return Ok(Known::new());
+        return Ok(Vec::new());
     }
     // Of keys rpm 4 and 6 have different names: all are asked for.
     let asked: BTreeSet<&str> =
         names.iter().map(|name| if name.starts_with(KEY) { "gpg-pubkey" } else { name }).collect();
     let query = Command::new("rpm").args(["-q", "--qf", FORMAT]).args(asked.into_iter().map(str::to_owned));
     let output = query.data().output(&host.runner)?;
-    let known = parse(&output.stdout, names);
+    let found = parse(&output.stdout, names);
     let absent = |name: &&String| {
         name.starts_with(KEY) || output.stdout.lines().any(|line| line == format!("package {name} is not installed"))
     };
-    match names.iter().find(|name| !known.contains_key(*name) && !absent(name)) {
-        None => Ok(known),
+    match names.iter().find(|name| !found.iter().any(|(asked, _)| asked == *name) && !absent(name)) {
+        None => Ok(found),
         Some(name) => Err(output
             .fault(Class::Package, format!("rpm does not say whether '{name}' is installed"))
             .advice("see what `rpm -qa` says; `rpm --rebuilddb` mends a damaged database")
@@ -47,8 +77,8 @@ pub fn query(host: &Host, names: &[String]) -> Result<Known> {
 
 /// A name may tell the architecture (`glibc.i686`), and that of a key only the end of its fingerprint (`gpg-pubkey-e7c22ce8`), which is its
 /// version in rpm 4; in rpm 6 that is the whole fingerprint.
-fn parse(said: &str, names: &[String]) -> Known {
-    let mut known = Known::new();
+fn parse(said: &str, names: &[String]) -> Vec<(String, Installed)> {
+    let mut found = Vec::new();
     for line in said.lines() {
         let mut fields = line.split('\t');
         let (Some(name), Some(arch), Some(version)) = (fields.next(), fields.next(), fields.next()) else { continue };
@@ -63,11 +93,17 @@ fn parse(said: &str, names: &[String]) -> Known {
             })
         };
         for asked in names.iter().filter(is_meant) {
-            let package = Package { version: version.to_owned(), state: State::Installed };
-            known.insert(asked.clone(), package);
+            let [name, arch, version] = [name, arch, version].map(str::to_owned);
+            found.push((asked.clone(), Installed { name, arch, version }));
         }
     }
-    known
+    found
+}
+
+/// Of a name that stands there twice, what came last.
+fn known(found: Vec<(String, Installed)>) -> Known {
+    let package = |found: Installed| Package { version: found.version, state: State::Installed };
+    found.into_iter().map(|(asked, found)| (asked, package(found))).collect()
 }
 
 /// Which of `names` cannot go because other packages need them, each with one that does.
@@ -84,7 +120,7 @@ pub fn needed(host: &Host, names: &BTreeSet<String>) -> Result<BTreeMap<String, 
             let query = Command::new("rpm").args(["-q", "--qf", FORMAT, "--whatprovides", capability]);
             let list: Vec<String> = going.iter().cloned().collect();
             let provided = parse(&query.data().output(&host.runner)?.stdout, &list);
-            kept.extend(provided.into_keys().map(|name| (name, by.to_owned())));
+            kept.extend(provided.into_iter().map(|(name, _)| (name, by.to_owned())));
         }
         if kept.is_empty() {
             break;
@@ -124,7 +160,7 @@ mod tests {
             "gpg-pubkey-00000000",
             "redis-doc",
         ];
-        let known = parse(&said, &names.map(str::to_owned));
+        let known = known(parse(&said, &names.map(str::to_owned)));
         let told: Vec<(&str, &str)> = known.iter().map(|(name, one)| (name.as_str(), one.version.as_str())).collect();
         let wanted = [
             ("bind", "32:9.16-1"),

@@ -170,11 +170,12 @@ fn held_back(sets: &[&dyn Resource]) -> Vec<String> {
     units.into_iter().collect()
 }
 
-/// Finishes an interrupted transaction. Services of `sets` are neither started nor enabled.
+/// Finishes an interrupted transaction. Services of `sets` are neither started nor enabled, and do not run while it upgrades them.
 ///
 /// # Errors
-/// Those of [`Manager::finish`].
+/// Those of [`Manager::finish`]; class `service`, where a service does not stop.
 pub fn finish(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
+    upgrade::stop_unfinished(cx, sets)?;
     cx.host.packages().finish(cx.host, &[], &held_back(sets), cx.survivor)
 }
 

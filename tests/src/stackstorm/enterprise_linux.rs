@@ -1,12 +1,16 @@
 //! The stand-ins for StackStorm's packages as RPM, and the vendors' repositories for Enterprise Linux.
 
-use super::{PASSWORD, VERSION, packages};
-use crate::{Suite, base, host::Host, mongodb, repo::Package, repo::Signature, rpm, rpm::RpmRepo, web::Web};
-use anyhow::{Context, Result};
+use super::{PASSWORD, VERSION, killed::differences, packages};
+use crate::{
+    Digest, Suite, base, host::Host, mongodb, repo::Package, repo::Signature, rpm, rpm::RpmRepo, snapshot::Snapshot,
+    sweep, sweep::Death, sweep::Moment, sweep::Point, sweep::Random, web::Web,
+};
+use anyhow::{Context, Result, ensure};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 /// What is offered besides the newest version.
@@ -122,4 +126,89 @@ impl RpmVendors {
         host.write("/root/answers.toml", answers, 0o600)?;
         Ok(host)
     }
+}
+
+/// What rpm knows of the packages, and what it says of their files.
+const PACKAGES: &str = "rpm -q st2 st2web st2chatops; rpm -V st2 st2web st2chatops || true";
+
+/// Upgrades what is installed on `snapshot` by `args`, which give events as JSON, killed at as many moments at which rpm is at work, with
+/// everything that was started or with the machine: afterwards there is one version of each package, whole, the host is like one where nothing was
+/// killed, and a second run changes nothing. Some are killed while going on, too. How many were killed while rpm knew a package twice.
+///
+/// # Errors
+/// When one is not so.
+pub fn upgrades_survive(snapshot: &Snapshot, args: &[&str], kills: usize) -> Result<usize> {
+    let host = snapshot.host().boot()?;
+    let told = host.exec(args.iter().copied())?.ok()?.stdout;
+    let (whole, packages) = (Digest::of(&host)?, host.sh(PACKAGES)?);
+    drop(host);
+    let times = rpm_at_work(&told)?;
+    let seed = sweep::seed()?;
+    let (mut random, mut killed, mut doubled) = (Random::new(seed), 0, 0);
+    let draw = |random: &mut Random| Point {
+        moment: drawn(&times, random),
+        death: [Death::Tree, Death::Machine][random.below(2)],
+    };
+    for _ in 0..2 * kills {
+        let (mut host, point) = (snapshot.host().boot()?, draw(&mut random));
+        if point.strike(&mut host, args.iter().map(|arg| (*arg).to_owned()).collect())?.is_none() {
+            continue;
+        }
+        let resume = ["surefoot", "install", "--resume", "--yes", "--output", "json"].map(str::to_owned);
+        let known = host.sh("rpm -q st2 st2web st2chatops | wc -l")?;
+        let mut path = format!("seed {seed}, killed {point}, {known} known");
+        if random.below(2) == 0 {
+            let again = draw(&mut random);
+            let struck = again.strike(&mut host, resume.to_vec()).with_context(|| path.clone())?;
+            path += &format!(", and again {again}{}", if struck.is_some() { "" } else { ", too late" });
+        }
+        let resumed = host.exec(resume)?;
+        // The second kill may have come too late.
+        ensure!(
+            resumed.success() || resumed.stderr.contains("nothing to resume"),
+            "{path}: {}{}",
+            resumed.stdout,
+            resumed.stderr
+        );
+        let (different, now) = (differences(&whole, &host)?, host.sh(PACKAGES)?);
+        ensure!(different.is_empty() && now == packages, "{path}: {different:#?}\n{now}\nin place of\n{packages}");
+        let told = host.install("stackstorm")?;
+        ensure!(told.changed + told.restarted == 0, "{path}: {told:?}");
+        eprintln!("{path}: all is well");
+        (killed, doubled) = (killed + 1, doubled + usize::from(known.trim() != "3"));
+        if killed == kills {
+            return Ok(doubled);
+        }
+    }
+    anyhow::bail!("only {killed} of {kills} were killed in time")
+}
+
+/// When progress was told of what rpm did, by the events of an install, in milliseconds; and when it had ended. What dnf looks at afterwards is none of it.
+fn rpm_at_work(events: &str) -> Result<Vec<u64>> {
+    let events = events.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>()?;
+    let told = events.iter().filter(|event| event["type"] == "progress");
+    let (mut times, mut over) = (Vec::new(), false);
+    for event in told {
+        if !over {
+            times.push(event["elapsed_ms"].as_u64().context("an event has no time")?);
+        }
+        over |= event["text"].as_str().is_some_and(|text| text.starts_with("Verifying"));
+    }
+    ensure!(over && times.len() > 3, "rpm's progress was not told: {times:?}");
+    Ok(times)
+}
+
+/// A moment between two of `times`: each gap is as likely, or each millisecond.
+fn drawn(times: &[u64], random: &mut Random) -> Moment {
+    let below = |random: &mut Random, bound: u64| random.below(usize::try_from(bound).unwrap_or(1).max(1)) as u64;
+    let last = times.len() - 1;
+    let (nth, micros) = if random.below(2) == 0 {
+        let nth = random.below(last);
+        (nth, below(random, (times[nth + 1] - times[nth]) * 1000))
+    } else {
+        let at = times[0] * 1000 + below(random, (times[last] - times[0]) * 1000);
+        let nth = times.iter().rposition(|time| time * 1000 <= at).unwrap_or_default();
+        (nth, at - times[nth] * 1000)
+    };
+    Moment::Progress(nth + 1, Duration::from_micros(micros))
 }

@@ -43,12 +43,17 @@ pub fn killed_and_resumed<'a>(
         let again =
             if begun || point.call == "fdatasync" { &["surefoot", "install", "--resume", "--yes"] } else { args };
         host.exec(again.iter().copied())?.ok().with_context(|| format!("{point:?}"))?;
-        let lines = Digest::diff(&whole, &Digest::of(&host)?).into_iter();
-        let different: Vec<String> = lines.filter(|line| !RANDOM.iter().any(|path| line.contains(path))).collect();
+        let different = differences(&whole, &host)?;
         ensure!(different.is_empty(), "{point:?}: {different:#?}");
         Ok((host, point))
     });
     Ok(hosts)
+}
+
+/// In what a host differs from one that was not killed, but for data and what is random.
+pub(super) fn differences(whole: &Digest, host: &Host) -> Result<Vec<String>> {
+    let lines = Digest::diff(whole, &Digest::of(host)?).into_iter();
+    Ok(lines.filter(|line| !RANDOM.iter().any(|path| line.contains(path))).collect())
 }
 
 /// Kills a first install on `snapshot` at as many points: afterwards StackStorm runs actions, a second run changes nothing, and no unit has

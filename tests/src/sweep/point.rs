@@ -30,6 +30,8 @@ pub enum Moment {
     Call(KillPoint),
     /// As dpkg logs its n-th line, from 1.
     Dpkg(usize),
+    /// So long after our process told the n-th time how far a command is, from 1: what dnf says that rpm does.
+    Progress(usize, Duration),
     /// So long after the start.
     After(Duration),
 }
@@ -48,6 +50,7 @@ impl fmt::Display for Point {
         match &self.moment {
             Moment::Call(point) => write!(f, "at {point}")?,
             Moment::Dpkg(line) => write!(f, "at line {line} of dpkg's log")?,
+            Moment::Progress(nth, delay) => write!(f, "{} ms after progress {nth}", delay.as_millis())?,
             Moment::After(delay) => write!(f, "after {} ms", delay.as_millis())?,
         }
         write!(f, ", {}", format!("{:?}", self.death).to_lowercase())
@@ -131,6 +134,13 @@ impl Point {
         match &self.moment {
             Moment::Call(_) => wait_until(&mut running, || false)?,
             Moment::Dpkg(line) => wait_until(&mut running, || dpkg_log(host).len() - before >= *line)?,
+            Moment::Progress(nth, delay) => {
+                let (words, file) = (r#""type":"progress""#, running.stdout_file());
+                let told = || fs::read_to_string(&file).is_ok_and(|text| text.matches(words).count() >= *nth);
+                wait_until(&mut running, told)?;
+                let began = Instant::now();
+                wait_until(&mut running, || began.elapsed() >= *delay)?;
+            }
             Moment::After(delay) => wait_until(&mut running, || started.elapsed() >= *delay)?,
         }
         let lines = match self.death {

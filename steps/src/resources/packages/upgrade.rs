@@ -12,9 +12,10 @@ use crate::{Change, Cx, Resource};
 
 /// Services of `set` that run, where one of its packages comes in another series.
 fn running(look: &Look<'_>, set: &Packages, known: &Known) -> Result<Vec<String>> {
-    if set.of_other_series(known).is_empty() {
-        return Ok(Vec::new());
-    }
+    if set.of_other_series(known).is_empty() { Ok(Vec::new()) } else { services_running(look, set) }
+}
+
+fn services_running(look: &Look<'_>, set: &Packages) -> Result<Vec<String>> {
     look.units(&set.services)?;
     let runs = |unit: &String| look.unit(unit).map(|unit| unit.active || unit.starting);
     let running = set.services.iter().map(|unit| Ok(runs(unit)?.then(|| services::full_name(unit))));
@@ -31,6 +32,26 @@ pub(super) fn changes(cx: &Cx<'_>, set: &Packages, known: &Known) -> Result<Vec<
         Change::new(format!("service {unit}"), format!("stop {unit} for the upgrade"), undo)
     };
     Ok(running(cx.look, set, known)?.into_iter().map(change).collect())
+}
+
+/// Stops the services of those of `sets` that are kept at a version and whose packages an interrupted transaction left unfinished: they run again
+/// where the host has booted since.
+///
+/// # Errors
+/// Class `service`, where one does not stop.
+pub(super) fn stop_unfinished(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
+    let look = Look::new(cx.host);
+    let unfinished = look.unfinished_packages()?;
+    // What there is to do may be told behind the name.
+    let is_unfinished = |name: &String| unfinished.iter().any(|told| told.split(':').next() == Some(name.as_str()));
+    let concerned = |set: &&Packages| set.version.is_some() && set.names.iter().any(is_unfinished);
+    for set in sets.iter().filter_map(|set| set.packages()).filter(concerned) {
+        for unit in services_running(&look, set)? {
+            cx.host.runner.note(&format!("stopping {unit} for an upgrade that was cut off"));
+            service::stop(cx.host, &unit)?;
+        }
+    }
+    Ok(())
 }
 
 /// Those that were stopped.
