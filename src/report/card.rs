@@ -108,7 +108,7 @@ impl<'a> Rows<'a> {
 
     /// Text in at most `most` rows, the rest of it cut.
     fn text(&mut self, label: &str, text: &str, most: usize) {
-        let mut lines = self.style.wrap(&clean(text), self.width);
+        let mut lines: Vec<String> = text.lines().flat_map(|line| self.style.wrap(&clean(line), self.width)).collect();
         if lines.len() > most {
             let rest = lines.split_off(most - 1).join(" ");
             lines.push(self.style.cut(&rest, self.width).into_owned());
@@ -121,7 +121,12 @@ impl<'a> Rows<'a> {
     /// Lines that something said, the last ones where there is no room for all: what ended a command stands at the end.
     fn evidence(&mut self, label: &str, lines: &[String], room: usize) {
         let lines = lines.iter().flat_map(|line| line.lines()).map(clean).filter(|line| !line.trim().is_empty());
-        let mut rows: Vec<String> = lines.flat_map(|line| self.style.wrap(&line, self.width - 2)).collect();
+        // What fits stays as it is: a mark below a line points to a column.
+        let rows = lines.flat_map(|line| match columns(&line) <= self.width - 2 {
+            true => vec![line.trim_end().to_owned()],
+            false => self.style.wrap(&line, self.width - 2),
+        });
+        let mut rows: Vec<String> = rows.collect();
         let more = rows.len().saturating_sub(room);
         if more > 0 {
             rows.drain(..=more);
