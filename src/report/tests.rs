@@ -332,7 +332,8 @@ fn a_card_without_a_place_says_what_is_wrong() {
 
 #[test]
 fn a_card_keeps_lines_apart_and_marks_below_what_they_mark() {
-    let fault = distro::Fault::new(Class::Blueprint, "x").evidence(["11 | os = 1", "   |      ^"]).advice("a: do\nb: that");
+    let fault =
+        distro::Fault::new(Class::Blueprint, "x").evidence(["11 | os = 1", "   |      ^"]).advice("a: do\nb: that");
     let text = card(&Failure::of(&fault.into(), Place::default()), &UNICODE);
     assert!(text.contains("seen    | 11 | os = 1\n        |    |      ^\n"), "{text}");
     assert!(text.contains("do      a: do\n        b: that\n"), "{text}");
