@@ -1,11 +1,11 @@
 //! Stand-ins for Enterprise Linux and Amazon Linux: real dnf, rpm and systemd on a Debian root, with signed repositories of its own.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lab::{
     Digest, Host, Reach, Suite,
-    gateway::{Gateway, Kind, ORIGIN, PASSWORD, SERVER, USER},
+    gateway::{Gateway, Kind, NAME, ORIGIN, PASSWORD, SERVER, USER},
     repo::Signature,
     rpm::{self, RpmRepo},
     run::ensure_said,
@@ -175,6 +175,55 @@ fn dnf_keeps_the_proxy_where_asked() -> Result<()> {
     host.surefoot("uninstall --purge --yes")?.ok()?;
     wall.held()?;
     rpm::nothing_is_left(&before, &host, &[])
+}
+
+#[test]
+fn every_sort_of_proxy_leads_out() -> Result<()> {
+    every_sort_of_proxy(EL9)
+}
+
+#[test]
+#[ignore = "its stand-in is made from a Debian that is not released, which changes: make everything"]
+fn every_sort_of_proxy_leads_dnf_5_out() -> Result<()> {
+    every_sort_of_proxy(FEDORA)
+}
+
+/// Keys and indexes by http and by https, packages by one of them: nothing goes past the proxy.
+fn every_sort_of_proxy((suite, package, server): Place) -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
+    fs::write(repo.folder().join("key.asc"), repo.key())?;
+    web.serve("/el9", repo.folder());
+    let gateway = Gateway::boot()?;
+    gateway.front(&[SERVER], ORIGIN, &web.url(), (-1, 30))?;
+    let (plain, encrypted) = (format!("{}/el9", web.url()), format!("https://{SERVER}:{ORIGIN}/el9"));
+    let key = |url: &str| format!("key_url = \"{url}/key.asc\"");
+    let second = format!(
+        "\n[[step]]\nid = \"second\"\nkind = \"repository\"\nuris = [\"{encrypted}\"]\n{}\nfingerprints = [\"{}\"]\n",
+        key(&encrypted),
+        repo.fingerprint()
+    );
+    for kind in [Kind::Plain, Kind::Basic, Kind::Tls, Kind::Socks] {
+        gateway.start(kind)?;
+        let host = Host::builder(suite).reach(Reach::Bridge).boot()?;
+        host.install_binary()?;
+        let wall = gateway.wall(&host, &[kind.port()])?;
+        // Fedora's curl asks for the proxy's IPv6 address by itself.
+        host.sh(&format!("echo ::ffff:{} {NAME} >>/etc/hosts", gateway.host().address()))?;
+        let first = blueprint(&plain, &key(&plain), repo.fingerprint());
+        host.write("/root/cache/blueprint.toml", format!("{first}{second}"), 0o644)?;
+        host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
+        let url = kind.url();
+        let install = ["surefoot", "install", "/root/cache", "--yes"];
+        let way = ["--proxy", &url, "--ca-file", "/root/ca.pem"];
+        let login = ["--proxy-user", USER, "--proxy-password-file", "-"];
+        let login = if kind == Kind::Basic { &login[..] } else { &[] };
+        let run = host.run([&install[..], &way, login].concat()).stdin(PASSWORD);
+        run.output()?.ok().with_context(|| format!("{kind:?}"))?;
+        assert_eq!(host.sh(&format!("systemctl is-active {server}"))?, "active");
+        ensure_said(&host.exec(install)?.ok()?, " in place, 0 changed, 0 failed")?;
+        wall.held().with_context(|| format!("{kind:?}"))?;
+    }
+    Ok(())
 }
 
 /// A way out by squid alone, a repository with a login of its own behind it, and certificates of a CA that nobody knows.

@@ -17,7 +17,10 @@ pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
         let quoted = format!("{}:{}", login.user, login.password).replace('\\', "\\\\").replace('"', "\\\"");
         format!("user = \"{quoted}\"\n")
     });
-    let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(login.unwrap_or_default());
+    // The environment tells it whom to trust of servers, and of proxies nothing does.
+    let trusted = network.bundle().map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
+    let config = [login, trusted].into_iter().flatten().collect::<String>();
+    let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(config);
     let output = command.limit(FETCH_LIMIT).data().output(&host.runner)?;
     if output.ok() {
         return Ok(output.stdout.into_bytes());

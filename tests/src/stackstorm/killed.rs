@@ -10,13 +10,14 @@ pub const SECRETS: &str = "mongodb_admin_password = 'one'\nmongodb_password = 't
     redis_password = 'four %'\ndatastore_key = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFG'\n\
     datastore_hmac_key = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFG'\n";
 /// Data, and what is random wherever it is made.
-const RANDOM: [&str; 6] = [
+const RANDOM: [&str; 7] = [
     "/var/lib/mongodb/",
     "/var/lib/mongo/",
     "/etc/st2/htpasswd",
     "/home/stanley/.ssh/",
     "/etc/sysconfig/st2chatops",
     "/var/cache/dnf/",
+    "/var/cache/libdnf5/",
 ];
 
 /// Hosts of `snapshot` on which `args` were killed, each at a point that was drawn, and gone on with; an error, where one cannot be gone on with,
