@@ -88,6 +88,39 @@ fn an_uninstall_leaves_what_rpm_leaves() -> Result<()> {
 }
 
 #[test]
+fn what_another_package_needs_stays_at_uninstall() -> Result<()> {
+    what_others_need_stays(EL9)
+}
+
+#[test]
+#[ignore = "its stand-in is made from a Debian that is not released, which changes: make everything"]
+fn what_another_package_needs_stays_at_uninstall_with_dnf_5() -> Result<()> {
+    what_others_need_stays(FEDORA)
+}
+
+fn what_others_need_stays(at: Place) -> Result<()> {
+    let (_, package, server) = at;
+    let nginx = if at == FEDORA { "el10-nginx" } else { "nginx" };
+    let (web, repo) = (Web::start()?, RpmRepo::new(&[package, nginx], Signature::Right, Signature::Right)?);
+    let host = host_at(at, &web, &repo)?;
+    let more = "\n[[step]]\nid = \"nginx\"\nkind = \"packages\"\nnames = [\"nginx\"]\n";
+    host.write("/root/cache/blueprint.toml", host.read("/root/cache/blueprint.toml")? + more, 0o644)?;
+    let before = Digest::of(&host)?;
+    for needs in ["nginx", "/usr/sbin/nginx", "(httpd or nginx)", "(nginx >= 1 if systemd)"] {
+        host.surefoot("install /root/cache --yes")?.ok()?;
+        rpm::install_app(&host, needs)?;
+        ensure_said(&host.surefoot("uninstall --yes")?.ok().context(needs)?, "package app needs it")?;
+        assert_eq!(host.sh("rpm -V app")?, "", "{needs}");
+        ensure!(!host.exists(&format!("/usr/bin/{server}-server"))?, "{needs}: {server} is still there");
+        // When nobody needs it any more, it goes.
+        host.sh("rpm -e app")?;
+        host.surefoot("uninstall --purge --yes")?.ok().context(needs)?;
+        rpm::nothing_is_left(&before, &host, &[]).context(needs)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_not_signed_by_the_pinned_key_is_refused() -> Result<()> {
     what_is_not_signed_is_refused(EL9, "GPG check FAILED")
 }

@@ -43,6 +43,23 @@ pub(crate) fn build(spec: &str, macros: &[&str], tree: &Path, folder: &Path) -> 
     Ok(built)
 }
 
+/// Puts a package of nobody's into a host, which needs what `needs` says and has nothing in it.
+///
+/// # Errors
+/// When it cannot be built, or what it needs is not there.
+pub fn install_app(host: &Host, needs: &str) -> Result<()> {
+    let spec = format!(
+        "Name: app\nVersion: 1\nRelease: 1\nSummary: A stand-in\nLicense: Apache-2.0\nBuildArch: noarch\nAutoReqProv: no\n\
+         Requires: {needs}\n\n%description\nMade by the lab, for tests only.\n\n%files\n"
+    );
+    let folder = tempfile::tempdir()?;
+    let built = build(&spec, &[], folder.path(), folder.path())?;
+    host.write("/root/app.rpm", fs::read(built.first().context("nothing was built")?)?, 0o644)?;
+    let asked_twice =
+        if host.sh("rpm --force-debian --version 2>/dev/null || true")?.is_empty() { "" } else { "--force-debian" };
+    host.sh(&format!("rpm -i --nosignature {asked_twice} /root/app.rpm; rm /root/app.rpm")).map(drop)
+}
+
 /// A repository in a folder. Removed when dropped.
 #[derive(Debug)]
 pub struct RpmRepo {

@@ -111,13 +111,15 @@ fn known(found: Vec<(String, Installed)>) -> Known {
 /// # Errors
 /// Where rpm cannot be asked.
 pub fn needed(host: &Host, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
-    let (mut going, mut stays) = (names.clone(), BTreeMap::new());
+    // Nobody needs a key; and rpm, which looks at none where it does not find one, may have another name for it.
+    let mut going: BTreeSet<String> = names.iter().filter(|name| !name.starts_with(KEY)).cloned().collect();
+    let mut stays = BTreeMap::new();
     while !going.is_empty() {
         let test = Command::new("rpm").args(["-e", "--test"]).args(going.iter().cloned());
         let output = test.data().output(&host.runner)?;
         let mut kept = BTreeMap::new();
-        for (capability, by) in failures(&output.stderr) {
-            let query = Command::new("rpm").args(["-q", "--qf", FORMAT, "--whatprovides", capability]);
+        for (capabilities, by) in failures(&output.stderr) {
+            let query = Command::new("rpm").args(["-q", "--qf", FORMAT, "--whatprovides"]).args(capabilities);
             let list: Vec<String> = going.iter().cloned().collect();
             let provided = parse(&query.data().output(&host.runner)?.stdout, &list);
             kept.extend(provided.into_iter().map(|(name, _)| (name, by.to_owned())));
@@ -132,13 +134,21 @@ pub fn needed(host: &Host, names: &BTreeSet<String>) -> Result<BTreeMap<String, 
 }
 
 /// Capabilities that would fail, each with a package that needs it: `\tlibfoo >= 1 is needed by (installed) bar-1.0-1.el9.x86_64`.
-fn failures(said: &str) -> impl Iterator<Item = (&str, &str)> {
+fn failures(said: &str) -> impl Iterator<Item = (Vec<&str>, &str)> {
     let lines = said.lines().filter_map(|line| line.trim().split_once(" is needed by (installed) "));
-    lines.filter_map(|(needs, by)| {
-        let capability = needs.split(' ').next()?;
-        // Without version, release and architecture.
-        Some((capability, by.rsplitn(3, '-').nth(2).unwrap_or(by)))
-    })
+    // Without version, release and architecture.
+    lines.map(|(needs, by)| (capabilities(needs), by.rsplitn(3, '-').nth(2).unwrap_or(by)))
+}
+
+/// `libfoo >= 1` is one; of `(httpd or nginx >= 1)` each may be meant, and operators and versions are words that no package answers to.
+fn capabilities(needs: &str) -> Vec<&str> {
+    if !needs.starts_with('(') {
+        return needs.split(' ').take(1).collect();
+    }
+    let closing = |word: &str| word.matches(')').count().saturating_sub(word.matches('(').count());
+    let words = needs.split(' ').map(|word| word.trim_start_matches('('));
+    // Brackets of its own stay: `libfoo.so()(64bit)`.
+    words.map(|word| &word[..word.len() - closing(word)]).collect()
 }
 
 #[cfg(test)]
@@ -176,7 +186,13 @@ mod tests {
     fn who_needs_what_would_go() {
         let said = "error: Failed dependencies:\n\tlibjemalloc.so.2()(64bit) is needed by (installed) other-server-1.0-1.el9.x86_64\n\
                     \tredis >= 6 is needed by (installed) app-2-1.noarch\n";
-        let found: Vec<(&str, &str)> = failures(said).collect();
-        assert_eq!(found, [("libjemalloc.so.2()(64bit)", "other-server"), ("redis", "app")]);
+        let found: Vec<(Vec<&str>, &str)> = failures(said).collect();
+        assert_eq!(found, [(vec!["libjemalloc.so.2()(64bit)"], "other-server"), (vec!["redis"], "app")]);
+        for (needs, wanted) in [
+            ("(httpd or nginx)", &["httpd", "or", "nginx"][..]),
+            ("((a if b) or libc.so()(64bit))", &["a", "if", "b", "or", "libc.so()(64bit)"]),
+        ] {
+            assert_eq!(capabilities(needs), wanted, "{needs}");
+        }
     }
 }
