@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    Digest, Host, Pebble, Snapshot, Suite, pebble,
+    Digest, Host, Pebble, Snapshot, Suite, Watch, pebble,
     run::ensure_said,
     stackstorm::{self, PASSWORD, SECRETS, Vendors, killed_and_resumed, python, session},
 };
@@ -187,32 +187,37 @@ fn uninstall_keeps_the_data_of_stackstorm_and_purge_leaves_nothing() -> Result<(
     for kept in ["/etc/st2/keys/datastore_key.json", "/var/lib/mongodb/WiredTiger"] {
         ensure!(host.exists(kept)?, "{kept} is gone");
     }
+    purge_leaves_nothing(&host, &fresh)
+}
+
+/// What the packages' own purge leaves: accounts, the log of MongoDB, nginx's folder.
+const THEIRS: [&str; 18] = [
+    "group mongodb",
+    "group rabbitmq",
+    "group st2",
+    "group stanley",
+    "user mongodb",
+    "user rabbitmq",
+    "user st2",
+    "user stanley",
+    "file /etc/subgid",
+    "file /etc/subuid",
+    "file /var/log/mongodb",
+    "file /var/www",
+    "file /var/lib/dpkg/statoverride-old",
+    "file /home/stanley d",
+    "file /home/stanley/.bash",
+    "file /home/stanley/.profile",
+    // What the test put there.
+    "file /root/answers.toml",
+    "file /usr/local/bin/surefoot",
+];
+
+fn purge_leaves_nothing(host: &Host, fresh: &Digest) -> Result<()> {
     host.surefoot("uninstall --purge --yes")?.ok()?;
-    // What the packages' own purge leaves: accounts, the log of MongoDB, nginx's folder.
-    let theirs = [
-        "group mongodb",
-        "group rabbitmq",
-        "group st2",
-        "group stanley",
-        "user mongodb",
-        "user rabbitmq",
-        "user st2",
-        "user stanley",
-        "file /etc/subgid",
-        "file /etc/subuid",
-        "file /var/log/mongodb",
-        "file /var/www",
-        "file /var/lib/dpkg/statoverride-old",
-        "file /home/stanley d",
-        "file /home/stanley/.bash",
-        "file /home/stanley/.profile",
-        // What the test put there.
-        "file /root/answers.toml",
-        "file /usr/local/bin/surefoot",
-    ];
-    let left = Digest::diff(&fresh, &Digest::of(&host)?)
+    let left = Digest::diff(fresh, &Digest::of(host)?)
         .into_iter()
-        .filter(|line| !theirs.iter().any(|one| line[2..].starts_with(one)));
+        .filter(|line| !THEIRS.iter().any(|one| line[2..].starts_with(one)));
     assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
     Ok(())
 }
@@ -426,6 +431,56 @@ fn zookeeper_coordinates_stackstorm_in_place_of_redis() -> Result<()> {
     let told = host.install("stackstorm")?;
     ensure!(told.changed + told.restarted == 0, "{told:?}");
     Ok(())
+}
+
+/// Debian's own ZooKeeper, which is installed besides.
+#[test]
+fn zookeeper_of_this_host_coordinates_stackstorm_and_survives_a_kill() -> Result<()> {
+    let vendors = Vendors::start(Suite::Ubuntu)?;
+    let host = stackstorm::fresh(Suite::Ubuntu)?.host().boot()?;
+    let fresh = Digest::of(&host)?;
+    host.install_binary()?;
+    let secrets: String = SECRETS.split_inclusive('\n').filter(|line| !line.starts_with("redis_")).collect();
+    host.write("/root/answers.toml", vendors.answers() + &secrets + "coordination = 'zookeeper'\n", 0o600)?;
+    let snapshot = host.snapshot()?;
+
+    let args = ["surefoot", "install", "stackstorm", "--yes", "--answers", "/root/answers.toml"];
+    let host = snapshot.host().boot()?;
+    let watch = Watch::start(&host)?;
+    host.exec(args)?.ok()?;
+    watch.end(&host)?.never_open(&[], &[22, 80, 443])?;
+    let code = format!("{}print(run('core.local', cmd='id -un')['result']['stdout'])", session(PASSWORD));
+    assert_eq!(python(&host, &code)?, "stanley");
+    let connected = "for pid in $(systemctl show -P MainPID st2scheduler st2workflowengine st2actionrunner@1); do \
+                     ss -Htnp state established dport = 2181 | grep -c pid=$pid,; done | xargs";
+    assert_eq!(host.sh(connected)?, "1 1 1");
+    let unit = "stackstorm-zookeeper";
+    let started = format!("journalctl -b -o cat -u {unit} | grep -c '^Started'; systemctl is-enabled {unit}");
+    assert_eq!(host.sh(&started)?, "1\nenabled", "one start, with the final configuration");
+    let pid = format!("systemctl show -P MainPID {unit}");
+    let listens = format!("ss -Hltnp | grep pid=$({pid}), | awk '{{print $4}}'");
+    assert_eq!(host.sh(&listens)?, "127.0.0.1:2181");
+    assert_eq!(host.sh("dpkg -l redis-server zookeeperd 2>/dev/null | grep -c ^ii || true")?, "0");
+
+    ensure_said(&host.exec(args)?.ok()?, " in place, 0 changed, 0 failed")?;
+    let execs = host.count_execs(args)?;
+    ensure!(execs <= 10, "{execs} programs were started by a second run");
+    let best = host.quickest(&args)?;
+    ensure!(best < Duration::from_millis(250), "a second run took {best:?}");
+    // One that hangs is seen.
+    host.sh(&format!("kill -STOP $({pid})"))?;
+    host.surefoot("status stackstorm --exit-code")?.code_is(2)?;
+    host.sh(&format!("kill -CONT $({pid})"))?;
+    host.surefoot("status stackstorm --exit-code")?.ok()?;
+
+    host.surefoot("uninstall --yes")?.ok()?;
+    assert_eq!(
+        host.sh("ls /var/lib/stackstorm-zookeeper; ls /usr/share/java | grep -c zookeeper || true")?,
+        "version-2\n0"
+    );
+    purge_leaves_nothing(&host, &fresh)?;
+    drop(host);
+    stackstorm::first_install_survives(&snapshot, &args, 1)
 }
 
 /// Real pymongo in StackStorm's database, as `db`.

@@ -48,6 +48,10 @@ fn comes_and_goes(suite: Suite, series: &[&str]) -> Result<()> {
     let host = vendors.host()?;
     let before = Digest::of(&host)?;
     the_vendor_is_told(suite, &host)?;
+    let zookeeper = host.exec(INSTALL.into_iter().chain(["--set", "coordination=zookeeper"]))?.code_is(12)?;
+    ensure_said(&zookeeper, "has no package of zookeeper")?;
+    ensure_said(&zookeeper, "--set zookeeper_servers=host:2181")?;
+    ensure!(!host.exists("/var/lib/surefoot")?, "something was begun");
     for version in series {
         let flags = ["--mirrors", "/root/mirrors.toml", "--set", &format!("version={version}")];
         host.exec(INSTALL.into_iter().chain(flags))?.ok()?;

@@ -22,6 +22,8 @@ pub struct Settings {
     services: Vec<String>,
     /// Version or series that all of them have to be of: `3.9` takes 3.9.0-1, and not 3.10. An older one is upgraded.
     version: Option<String>,
+    /// That the host's distribution has none of them, said as what to do in their place: such a host is refused before anything is touched.
+    unavailable: Option<String>,
 }
 
 impl Kind for Settings {
@@ -29,6 +31,11 @@ impl Kind for Settings {
 
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         let refused = |why: String| Fault::new(Class::Blueprint, format!("step '{}': {why}", cx.step()));
+        if let Some(instead) = self.unavailable {
+            let (system, names) = (&cx.facts().os_name, self.names.join(", "));
+            let message = format!("step '{}': {system} has no package of {names}", cx.step());
+            return Err(Fault::new(Class::Unsupported, message).advice(instead).into());
+        }
         if self.names.is_empty() {
             return Err(refused("'names' is empty".to_owned()).advice("name a package, or leave the step out").into());
         }
@@ -74,7 +81,19 @@ fn is_package_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::kinds::testing::Step;
+
+    #[test]
+    fn a_host_that_has_none_of_them_is_refused() {
+        let settings = json!({"names": ["zookeeper"], "unavailable": "name servers of other hosts"});
+        let error = Step::new("s").expand::<Settings>(settings).unwrap_err();
+        let fault = Fault::find(&error).unwrap();
+        assert_eq!((fault.class, fault.advice.as_str()), (Class::Unsupported, "name servers of other hosts"));
+        assert_eq!(fault.message, "step 's': Debian GNU/Linux 12 (bookworm) has no package of zookeeper");
+    }
 
     #[test]
     fn names_of_packages() {

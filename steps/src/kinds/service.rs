@@ -62,6 +62,10 @@ struct Answers {
     /// Status codes that are an answer of the URL; every one, where none are given.
     #[serde(default)]
     status: Vec<u16>,
+    /// What is sent to `tcp`, as it is: a request of the service's own protocol.
+    send: Option<String>,
+    /// What has to be in the answer to that.
+    expect: Option<String>,
 }
 
 fn yes() -> bool {
@@ -79,8 +83,18 @@ impl Kind for Settings {
         let unit = services::full_name(&self.unit);
         let ready = match self.ready {
             None => self.ports.first().map(|port| Ready::Tcp { addr: format!("127.0.0.1:{port}") }),
-            Some(Answers { tcp: Some(addr), http: None, status }) if status.is_empty() => Some(Ready::Tcp { addr }),
-            Some(Answers { tcp: None, http: Some(url), status }) => {
+            Some(Answers { tcp: Some(addr), http: None, status, send: None, expect: None }) if status.is_empty() => {
+                Some(Ready::Tcp { addr })
+            }
+            Some(Answers { tcp: Some(addr), http: None, status, send: Some(send), expect: Some(expect) })
+                if status.is_empty() && !send.is_empty() && !expect.is_empty() =>
+            {
+                if cx.has_secret(&send) || cx.has_secret(&expect) {
+                    return Err(refused("'ready' has a secret in it, and it is shown and logged").into());
+                }
+                Some(Ready::Words { addr, send, expect })
+            }
+            Some(Answers { tcp: None, http: Some(url), status, send: None, expect: None }) => {
                 if cx.has_secret(&url) {
                     return Err(refused("'ready.http' has a secret in it, and it is shown and logged").into());
                 }
@@ -88,7 +102,9 @@ impl Kind for Settings {
                 Some(Ready::Http { url, statuses: status })
             }
             Some(_) => {
-                let fault = refused("'ready' takes one of 'tcp' and 'http', and 'status' with 'http' only");
+                let fault = refused(
+                    "'ready' takes one of 'tcp' and 'http', 'status' with 'http' only, and both 'send' and 'expect' with 'tcp' only",
+                );
                 return Err(fault.advice("write it as ready = { tcp = \"127.0.0.1:8080\" }").into());
             }
         };
@@ -170,6 +186,10 @@ mod tests {
                 json!({"unit": "x", "ports": [81], "ready": {"http": "http://localhost:81/ok"}}),
                 "ready: Some(a request for http://localhost:81/ok), ports: [81]",
             ),
+            (
+                json!({"unit": "x", "ready": {"tcp": "127.0.0.1:81", "send": "ruok\n", "expect": "imok"}}),
+                r"ready: Some(an answer to 'ruok\n' at 127.0.0.1:81)",
+            ),
         ] {
             let resources = Step::new("s").expand::<Settings>(settings).unwrap();
             let shown = format!("{:?}", resources[0]);
@@ -213,12 +233,17 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_meant() {
+        let one = "'ready' takes one of 'tcp' and 'http', 'status' with 'http' only, and both 'send' and 'expect' with 'tcp' only";
         for (settings, wanted) in [
             (json!({"unit": "x", "config": ["etc"]}), "'config' has a path that is not absolute: 'etc'"),
-            (json!({"unit": "x", "ready": {}}), "'ready' takes one of 'tcp' and 'http', and 'status' with 'http' only"),
+            (json!({"unit": "x", "ready": {}}), one),
+            (json!({"unit": "x", "ready": {"tcp": "a", "status": [1]}}), one),
+            (json!({"unit": "x", "ready": {"tcp": "a", "send": "b"}}), one),
+            (json!({"unit": "x", "ready": {"tcp": "a", "send": "b", "expect": ""}}), one),
+            (json!({"unit": "x", "ready": {"http": "http://x/", "send": "b", "expect": "c"}}), one),
             (
-                json!({"unit": "x", "ready": {"tcp": "a", "status": [1]}}),
-                "'ready' takes one of 'tcp' and 'http', and 'status' with 'http' only",
+                json!({"unit": "x", "ready": {"tcp": "a", "send": "hunter2", "expect": "c"}}),
+                "'ready' has a secret in it, and it is shown and logged",
             ),
             (
                 json!({"unit": "x", "ready": {"http": "ftp://x/"}}),

@@ -13,6 +13,7 @@ pub const SECRETS: &str = "mongodb_admin_password = 'one'\nmongodb_password = 't
 const RANDOM: [&str; 7] = [
     "/var/lib/mongodb/",
     "/var/lib/mongo/",
+    "/var/lib/stackstorm-zookeeper/",
     "/etc/st2/htpasswd",
     "/home/stanley/.ssh/",
     "/etc/sysconfig/st2chatops",

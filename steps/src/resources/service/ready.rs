@@ -30,6 +30,15 @@ pub enum Ready {
         /// Address and port, or path of a socket.
         addr: String,
     },
+    /// What is sent gets an answer with some words in it.
+    Words {
+        /// Address and port, or path of a socket.
+        addr: String,
+        /// What is sent, as it is.
+        send: String,
+        /// What has to be in the answer.
+        expect: String,
+    },
     /// A request gets an answer.
     Http {
         /// What is asked for on this host; any certificate is good.
@@ -106,6 +115,7 @@ impl std::fmt::Display for Ready {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Ready::Tcp { addr } => write!(f, "a connection to {addr}"),
+            Ready::Words { addr, send, .. } => write!(f, "an answer to '{}' at {addr}", send.escape_debug()),
             Ready::Http { url, .. } | Ready::Site { url, .. } => write!(f, "a request for {url}"),
             Ready::Redis { addr, .. } | Ready::Amqp { addr, .. } | Ready::Postgres { addr, .. } => {
                 write!(f, "a login at {addr}")
@@ -154,6 +164,8 @@ impl Ready {
                 Ok(_) => Answer::Ready,
                 Err(silence) => Answer::NotYet(silence.to_string()),
             },
+            Ready::Words { addr, send, expect } => words(&endpoint(runner, addr)?, send, expect)
+                .unwrap_or_else(|silence| Answer::NotYet(silence.to_string())),
             Ready::Http { url, statuses } => match http_probe(runner, url, true, LIMIT)? {
                 Ok(answer) if statuses.is_empty() || statuses.contains(&answer.status) => Answer::Ready,
                 Ok(answer) => Answer::NotYet(format!("status {}", answer.status)),
@@ -193,6 +205,26 @@ impl Ready {
             }
         })
     }
+}
+
+/// Some of an answer is enough.
+const WORDS_BYTES: usize = 4096;
+
+fn words(at: &Endpoint, send: &str, expect: &str) -> Result<Answer, Silence> {
+    let mut connection = connect(at, LIMIT)?;
+    connection.send(send.as_bytes())?;
+    let mut bytes = Vec::new();
+    while bytes.len() < WORDS_BYTES {
+        match connection.more(&mut bytes) {
+            Err(silence) if bytes.is_empty() => return Err(silence),
+            Err(_) => break,
+            Ok(()) if String::from_utf8_lossy(&bytes).contains(expect) => return Ok(Answer::Ready),
+            Ok(()) => {}
+        }
+    }
+    let said = String::from_utf8_lossy(&bytes);
+    let first: String = said.lines().next().unwrap_or_default().chars().take(100).collect();
+    Ok(Answer::NotYet(format!("it says '{}'", first.escape_debug())))
 }
 
 /// An answer of a site is one, whatever its status, as long as it is that of the right site.
@@ -334,6 +366,30 @@ mod tests {
             (":80", false),
         ] {
             assert_eq!(endpoint(&Runner::quiet(), text).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a server that is asked")]
+    fn an_answer_has_some_words_in_it() {
+        use std::io::{Read, Write};
+        for (says, wanted) in [
+            (&["Zookeeper version: 3.8.0\nMo", "de: standalone\n"][..], Answer::Ready),
+            (&["This one is\nnot serving"], Answer::NotYet("it says 'This one is'".into())),
+            (&[], Answer::NotYet(Silence::Closed.to_string())),
+        ] {
+            let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = server.local_addr().unwrap().to_string();
+            let thread = std::thread::spawn(move || {
+                let (mut socket, _) = server.accept().unwrap();
+                let mut asked = [0; 4];
+                socket.read_exact(&mut asked).unwrap();
+                says.iter().for_each(|part| socket.write_all(part.as_bytes()).unwrap());
+                asked
+            });
+            let ready = Ready::Words { addr, send: "srvr".into(), expect: "Mode: standalone".into() };
+            assert_eq!(ready.ask(&Runner::quiet()).unwrap(), wanted);
+            assert_eq!(&thread.join().unwrap(), b"srvr");
         }
     }
 
