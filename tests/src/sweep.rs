@@ -15,6 +15,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use std::{fmt, time::Duration, time::Instant};
 
+pub use judge::generated;
 pub use point::{Death, Moment, Phase, Point, Random, seed};
 pub use report::Report;
 
@@ -218,7 +219,7 @@ impl Sweep {
         ensure!(changed > 0 && points.len() > changed, "{changed} changes and {} syncs", points.len());
         let lines = point::dpkg_log(&host).split_off(before);
         let whole = Whole {
-            digest: Digest::of(&host)?,
+            digest: Digest::but_for(&host, &judge::generated(&host, subject.product)?)?,
             remains: judge::remains(&host)?,
             changed,
             points,

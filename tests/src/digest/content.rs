@@ -3,8 +3,9 @@
 use crate::{lock::Lock, place, tool};
 use anyhow::{Context, Result};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, Metadata, OpenOptions},
+    hash::{Hash, Hasher},
     io::Write,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
@@ -90,6 +91,23 @@ fn sums(paths: &[&Path]) -> Result<HashMap<PathBuf, String>> {
     Ok(records.map(parse).collect())
 }
 
+/// A sum of what is in the file, with the names of `secrets` in the place of what they are. None where none of them is in it.
+pub(super) fn but_for(path: &Path, secrets: &BTreeMap<String, String>) -> Result<Option<String>> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let Ok(text) = String::from_utf8(text) else { return Ok(None) };
+    let named = |text: String, (name, secret): (&String, &String)| text.replace(secret.as_str(), &format!("<{name}>"));
+    let named: String = secrets.iter().fold(text.clone(), named);
+    if named == text {
+        return Ok(None);
+    }
+    let mut sum = std::hash::DefaultHasher::new();
+    named.hash(&mut sum);
+    Ok(Some(format!("but for secrets {:016x}", sum.finish())))
+}
+
 /// Whom a certificate names and its kind of key, or the kind of a private key. Anything else is compared by content.
 pub(super) fn pem(path: &Path) -> Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -129,6 +147,21 @@ fn certificate(shown: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_but_for_its_secrets() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let sum = |text: &str, secret: &str| {
+            let path = dir.path().join("file");
+            fs::write(&path, text).expect("written");
+            but_for(&path, &BTreeMap::from([("password".to_owned(), secret.to_owned())])).expect("a sum")
+        };
+        let one = sum("url = amqp://a:Xy3@b\n", "Xy3");
+        assert!(one.is_some());
+        assert_eq!(one, sum("url = amqp://a:Qw8@b\n", "Qw8"));
+        assert_ne!(one, sum("url = amqp://a:Xy3@c\n", "Xy3"));
+        assert_eq!(sum("url = amqp://a:Xy3@b\n", "Qw8"), None);
+    }
 
     #[test]
     fn digests_of_odd_names() {

@@ -14,11 +14,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// No file with a secret in it is as large.
+const SECRETS_LIMIT: u64 = 1 << 20;
+
 /// Adds the facts about files and returns the numbers of the rules that matched one.
 pub(super) fn collect(
     host: &Host,
     rules: &Rules,
     accounts: &Accounts,
+    secrets: &BTreeMap<String, String>,
     facts: &mut BTreeMap<String, String>,
 ) -> Result<BTreeSet<usize>> {
     let mut walk = Walk { root: host.disk(), rules, accounts, used: BTreeSet::new(), found: Vec::new() };
@@ -28,6 +32,10 @@ pub(super) fn collect(
     let digests = content::digests(&whole)?;
     for one in found {
         let content = match one.content {
+            Content::Digest if one.may_hold_secrets && !secrets.is_empty() => {
+                let named = content::but_for(&one.outside, secrets)?;
+                named.or_else(|| digests.get(&one.outside).cloned()).unwrap_or_else(|| "vanished".to_owned())
+            }
             Content::Digest => digests.get(&one.outside).cloned().unwrap_or_else(|| "vanished".to_owned()),
             Content::Pem => content::pem(&one.outside)?,
             Content::Known(text) => text,
@@ -50,6 +58,7 @@ struct Found {
     head: String,
     content: Content,
     stamped: Option<Stamped>,
+    may_hold_secrets: bool,
 }
 
 struct Walk<'a> {
@@ -98,7 +107,9 @@ impl Walk<'_> {
         let mode = if kind.is_symlink() { String::new() } else { format!(" {:04o}", data.mode() & 0o7777) };
         if look != Look::Unlisted {
             let stamped = (content == Content::Digest).then(|| Stamped::new(outside.clone(), &data));
-            self.found.push(Found { path, outside, head: format!("{letter}{mode} {owner}"), content, stamped });
+            let head = format!("{letter}{mode} {owner}");
+            let may_hold_secrets = data.len() < SECRETS_LIMIT && !path.starts_with("/usr/");
+            self.found.push(Found { path, outside, head, content, stamped, may_hold_secrets });
         }
         if kind.is_dir() { self.folder(inside) } else { Ok(()) }
     }

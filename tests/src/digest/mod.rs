@@ -31,10 +31,18 @@ impl Digest {
     /// # Errors
     /// When something in it cannot be read.
     pub fn of(host: &Host) -> Result<Self> {
+        Self::but_for(host, &BTreeMap::new())
+    }
+
+    /// The same, with the names of `secrets` in the place of what they are: for hosts on which they were generated. Programs have none in them.
+    ///
+    /// # Errors
+    /// When something in it cannot be read.
+    pub fn but_for(host: &Host, secrets: &BTreeMap<String, String>) -> Result<Self> {
         let rules = Rules::read(host.record().suite)?;
         let mut facts = BTreeMap::new();
         let accounts = accounts::Accounts::of(host)?;
-        let used = files::collect(host, &rules, &accounts, &mut facts)?;
+        let used = files::collect(host, &rules, &accounts, secrets, &mut facts)?;
         accounts.list(&mut facts);
         packages::list(host, &mut facts)?;
         units::list(host, &mut facts)?;

@@ -4,8 +4,7 @@ use super::{PASSWORD, python, session};
 use crate::{Digest, Host, KillPoint, Snapshot, sweep, sweep::Random};
 use anyhow::{Context, Result, ensure};
 
-/// The secrets that would be generated, as answers: so a killed host can be compared with one that was not. The key of ChatOps is always
-/// generated.
+/// The secrets that would be generated, as answers. The key of ChatOps is always generated.
 pub const SECRETS: &str = "mongodb_admin_password = 'one'\nmongodb_password = 't w/o'\nrabbitmq_password = 'three #'\n\
     redis_password = 'four %'\ndatastore_key = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFG'\n\
     datastore_hmac_key = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFG'\n";
@@ -16,7 +15,6 @@ const RANDOM: [&str; 7] = [
     "/var/lib/stackstorm-zookeeper/",
     "/etc/st2/htpasswd",
     "/home/stanley/.ssh/",
-    "/etc/sysconfig/st2chatops",
     "/var/cache/dnf/",
     "/var/cache/libdnf5/",
 ];
@@ -34,17 +32,20 @@ pub fn killed_and_resumed<'a>(
     let unharmed = snapshot.host().boot()?;
     let (points, output) = unharmed.run(args.iter().copied()).kill_points()?;
     output.ok()?;
-    let whole = Digest::of(&unharmed)?;
+    let whole = Digest::but_for(&unharmed, &sweep::generated(&unharmed, "stackstorm")?)?;
     drop(unharmed);
     let mut drawn = Random::new(sweep::seed()?);
     let hosts = (0..count).map(move |_| {
         let (host, point) = (snapshot.host().boot()?, points[drawn.below(points.len())].clone());
         ensure!(host.run(args.iter().copied()).killed_at(&point)?.killed(), "{point:?}");
+        let made = sweep::generated(&host, "stackstorm")?;
         // Before the attempt was written down there is nothing of it to go on with.
         let begun = points.iter().take_while(|other| **other != point).any(|other| other.call == "fdatasync");
         let again =
             if begun || point.call == "fdatasync" { &["surefoot", "install", "--resume", "--yes"] } else { args };
         host.exec(again.iter().copied())?.ok().with_context(|| format!("{point:?}"))?;
+        let kept = sweep::generated(&host, "stackstorm")?;
+        ensure!(made.iter().all(|(name, one)| kept.get(name) == Some(one)), "{point:?}: a secret was generated anew");
         let different = differences(&whole, &host)?;
         ensure!(different.is_empty(), "{point:?}: {different:#?}");
         Ok((host, point))
@@ -52,10 +53,16 @@ pub fn killed_and_resumed<'a>(
     Ok(hosts)
 }
 
-/// In what a host differs from one that was not killed, but for data and what is random.
+/// Has a hash of a password that is generated, unless it is given.
+const HASHED: &str = "/etc/rabbitmq/definitions.d/surefoot.json";
+
+/// In what a host differs from one that was not killed, but for generated secrets, data and what is random.
 pub(super) fn differences(whole: &Digest, host: &Host) -> Result<Vec<String>> {
-    let lines = Digest::diff(whole, &Digest::of(host)?).into_iter();
-    Ok(lines.filter(|line| !RANDOM.iter().any(|path| line.contains(path))).collect())
+    let generated = sweep::generated(host, "stackstorm")?;
+    let hashed = generated.contains_key("rabbitmq_password").then_some(&HASHED);
+    let is_random = |line: &String| RANDOM.iter().chain(hashed).any(|path| line.contains(path));
+    let lines = Digest::diff(whole, &Digest::but_for(host, &generated)?).into_iter();
+    Ok(lines.filter(|line| !is_random(line)).collect())
 }
 
 /// Kills a first install on `snapshot` at as many points: afterwards StackStorm runs actions, a second run changes nothing, and no unit has

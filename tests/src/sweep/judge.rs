@@ -40,10 +40,8 @@ impl Judge<'_> {
         let (before, after, whole) = (changed(&killed.stdout), changed(&resumed.stdout), self.whole.changed);
         ensure!(before + after <= whole + 1, "{before} and then {after} changed, where {whole} are in one go");
 
-        if action != Action::InstallGenerated {
-            let differences = Digest::diff(&self.whole.digest, &Digest::of(host)?);
-            ensure!(differences.is_empty(), "the host differs:\n{}", differences.join("\n"));
-        }
+        let differences = Digest::diff(&self.whole.digest, &Digest::but_for(host, &generated(host, subject.product)?)?);
+        ensure!(differences.is_empty(), "the host differs:\n{}", differences.join("\n"));
         let remains = remains(host)?;
         ensure!(
             remains == self.whole.remains,
@@ -118,7 +116,24 @@ pub fn remains(host: &Host) -> Result<String> {
 
 /// The secrets on the host's disk, by name.
 fn secrets(host: &Host, subject: &Subject) -> Result<BTreeMap<String, String>> {
-    let path = format!("/var/lib/surefoot/{}/secrets.json", subject.product);
+    of_product(host, subject.product)
+}
+
+/// Those of them that were generated.
+pub fn generated(host: &Host, product: &str) -> Result<BTreeMap<String, String>> {
+    let path = format!("/var/lib/surefoot/{product}/inputs.json");
+    let mut secrets = of_product(host, product)?;
+    if secrets.is_empty() || !host.exists(&path)? {
+        return Ok(BTreeMap::new());
+    }
+    let stored: Value = serde_json::from_str(&host.read(&path)?).context("inputs.json")?;
+    let names = stored["generated"].as_array();
+    secrets.retain(|name, _| names.is_some_and(|names| names.iter().any(|one| one == name)));
+    Ok(secrets)
+}
+
+fn of_product(host: &Host, product: &str) -> Result<BTreeMap<String, String>> {
+    let path = format!("/var/lib/surefoot/{product}/secrets.json");
     if !host.exists(&path)? {
         return Ok(BTreeMap::new());
     }
