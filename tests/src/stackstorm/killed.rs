@@ -8,13 +8,15 @@ use anyhow::{Context, Result, ensure};
 pub const SECRETS: &str = "mongodb_admin_password = 'one'\nmongodb_password = 't w/o'\nrabbitmq_password = 'three #'\n\
     redis_password = 'four %'\ndatastore_key = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFG'\n\
     datastore_hmac_key = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFG'\n";
-/// Data, and what is random wherever it is made.
-const RANDOM: [&str; 7] = [
+/// Data, and what is random wherever it is made, or has times in it.
+const RANDOM: &[&str] = &[
     "/var/lib/mongodb/",
     "/var/lib/mongo/",
     "/var/lib/stackstorm-zookeeper/",
     "/etc/st2/htpasswd",
     "/home/stanley/.ssh/",
+    "/etc/ssl/certs/java/cacerts",
+    "/var/cache/fontconfig/",
     "/var/cache/dnf/",
     "/var/cache/libdnf5/",
 ];
