@@ -28,6 +28,8 @@ pub struct Store {
     renewal: &'static [&'static str],
     /// What everything reads.
     pub bundle: &'static str,
+    /// Does the package manager trust what is in it and can be told of nothing else, so that its package is always there?
+    pub is_its_managers: bool,
 }
 
 /// The store of `family`; none where it is not known.
@@ -40,6 +42,7 @@ pub fn store(family: Family) -> Option<Store> {
             command: &["update-ca-certificates"],
             renewal: &["update-ca-certificates", "--fresh"],
             bundle: "/etc/ssl/certs/ca-certificates.crt",
+            is_its_managers: false,
         }),
         Family::RedHat => Some(Store {
             package: "ca-certificates",
@@ -48,6 +51,16 @@ pub fn store(family: Family) -> Option<Store> {
             command: &["update-ca-trust", "extract"],
             renewal: &["update-ca-trust", "extract"],
             bundle: "/etc/pki/tls/certs/ca-bundle.crt",
+            is_its_managers: false,
+        }),
+        Family::Suse => Some(Store {
+            package: "ca-certificates",
+            folder: "/etc/pki/trust/anchors",
+            ending: "pem",
+            command: &["update-ca-certificates"],
+            renewal: &["update-ca-certificates", "--fresh"],
+            bundle: "/var/lib/ca-certificates/ca-bundle.pem",
+            is_its_managers: true,
         }),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Packages: what is installed, what there is to install, and how that changes, by whichever package manager the host has.
 //!
-//! What is the same for all of them is here; what differs is in the modules `apt` and `dpkg`, and `dnf`. Nobody outside of this crate asks
+//! What is the same for all of them is here; what differs is in the modules `apt` and `dpkg`, `dnf` and `zypper`, and `rpm`. Nobody outside of this crate asks
 //! which one it is.
 
 pub mod definition;
@@ -15,7 +15,7 @@ use crate::apt::{self, Source};
 use crate::dnf;
 use crate::dpkg::{self, Dpkg};
 use crate::facts::PackageManager;
-use crate::{Class, Command, Facts, Fault, Host, Look, locks, rpm};
+use crate::{Class, Command, Facts, Fault, Host, Look, locks, rpm, zypper};
 
 /// Is told the pid of every transaction, before it begins: none is ever killed by us, so a later run may have to wait for it.
 pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
@@ -25,8 +25,10 @@ pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
 pub enum Manager {
     /// apt and dpkg.
     Apt,
-    /// dnf 4 and rpm.
+    /// dnf and rpm.
     Dnf,
+    /// zypper and rpm.
+    Zypper,
 }
 
 /// A package that is there, or of which something is left.
@@ -169,14 +171,11 @@ impl Look<'_> {
                 let one = |name: S| Some((name.as_ref().to_owned(), dpkg.known(name.as_ref())?));
                 Ok(names.into_iter().filter_map(one).collect())
             }
-            Manager::Dnf => {
+            Manager::Dnf | Manager::Zypper => {
                 let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
                 let mut seen = self.rpm.borrow_mut();
                 let unseen: Vec<String> = names.iter().filter(|name| !seen.contains_key(*name)).cloned().collect();
-                let (keys, others): (Vec<String>, Vec<String>) =
-                    unseen.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
-                let mut found = rpm::query(self.host, &others)?;
-                found.extend(rpm::known_keys(self, &keys)?);
+                let mut found = rpm::query(self.host, &unseen)?;
                 seen.extend(unseen.into_iter().map(|name| {
                     let package = found.remove(&name);
                     (name, package)
@@ -209,7 +208,7 @@ impl Look<'_> {
     pub fn unfinished_packages(&self) -> Result<Vec<String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.unfinished()),
-            Manager::Dnf => rpm::interrupted(),
+            Manager::Dnf | Manager::Zypper => rpm::interrupted(),
         }
     }
 
@@ -220,7 +219,7 @@ impl Look<'_> {
     pub fn needed_packages(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.needed_by_others(names)),
-            Manager::Dnf => rpm::needed(self.host, names),
+            Manager::Dnf | Manager::Zypper => rpm::needed(self.host, names),
         }
     }
 
@@ -232,7 +231,7 @@ impl Look<'_> {
     pub fn package_without(&self, path: &str) -> Result<Option<String>> {
         match self.host.packages() {
             Manager::Apt => self.dpkg()?.owner_of_conffile(path),
-            Manager::Dnf => Ok(None),
+            Manager::Dnf | Manager::Zypper => Ok(None),
         }
     }
 
@@ -244,7 +243,7 @@ impl Look<'_> {
         match self.host.packages() {
             Manager::Apt => self.dpkg()?.foreign_etc_files(Path::new("/"), name),
             // rpm removes what it brought and nothing else.
-            Manager::Dnf => Ok(Vec::new()),
+            Manager::Dnf | Manager::Zypper => Ok(Vec::new()),
         }
     }
 }
@@ -255,6 +254,7 @@ impl Manager {
         match facts.package_manager? {
             PackageManager::Apt => Some(Manager::Apt),
             PackageManager::Dnf => Some(Manager::Dnf),
+            PackageManager::Zypper => Some(Manager::Zypper),
             _ => None,
         }
     }
@@ -264,6 +264,7 @@ impl Manager {
         match self {
             Manager::Apt => "apt",
             Manager::Dnf => "dnf",
+            Manager::Zypper => "zypper",
         }
     }
 
@@ -272,6 +273,7 @@ impl Manager {
         match self {
             Manager::Apt => "apt-get",
             Manager::Dnf => "dnf",
+            Manager::Zypper => "zypper",
         }
     }
 
@@ -279,7 +281,7 @@ impl Manager {
     pub fn installer(self) -> &'static str {
         match self {
             Manager::Apt => "dpkg",
-            Manager::Dnf => "rpm",
+            Manager::Dnf | Manager::Zypper => "rpm",
         }
     }
 
@@ -288,6 +290,7 @@ impl Manager {
         match self {
             Manager::Apt => format!("apt-get install --reinstall {name}"),
             Manager::Dnf => format!("dnf reinstall {name}"),
+            Manager::Zypper => format!("zypper install --force {name}"),
         }
     }
 
@@ -295,7 +298,7 @@ impl Manager {
     pub fn bring_again(self, name: &str) -> String {
         match self {
             Manager::Apt => format!("apt-get install --reinstall -o Dpkg::Options::=--force-confmiss {name}"),
-            Manager::Dnf => self.reinstall(name),
+            Manager::Dnf | Manager::Zypper => self.reinstall(name),
         }
     }
 
@@ -304,6 +307,7 @@ impl Manager {
         match self {
             Manager::Apt => format!("apt-cache policy {name}"),
             Manager::Dnf => format!("dnf list --showduplicates {name}"),
+            Manager::Zypper => format!("zypper search --details --match-exact {name}"),
         }
     }
 
@@ -316,6 +320,7 @@ impl Manager {
         let solution = match self {
             Manager::Apt => apt::simulate(host, names),
             Manager::Dnf => dnf::simulate(host, names),
+            Manager::Zypper => zypper::simulate(host, names),
         }?;
         solution.refuse_losses(names)?;
         Ok(solution)
@@ -329,6 +334,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::simulate_removal(host, names),
             Manager::Dnf => dnf::simulate_removal(host, names),
+            Manager::Zypper => zypper::simulate_removal(host, names),
         }
     }
 
@@ -350,6 +356,7 @@ impl Manager {
             Manager::Apt => apt::install(host, names, deny, survivor, begun),
             // No package starts a service there, and nothing is fetched ahead.
             Manager::Dnf => dnf::install(host, names, survivor),
+            Manager::Zypper => zypper::install(host, names, survivor),
         }
     }
 
@@ -361,10 +368,11 @@ impl Manager {
         match self {
             Manager::Apt => apt::download(host, names, survivor),
             Manager::Dnf => dnf::download(host, names),
+            Manager::Zypper => zypper::download(host, names),
         }
     }
 
-    /// Is a second transaction cheap enough that services come up in between? dnf computes longer than that takes.
+    /// Is a second transaction cheap enough that services come up in between? The others compute longer than that takes.
     pub fn installs_in_turns(self) -> bool {
         self == Manager::Apt
     }
@@ -376,7 +384,7 @@ impl Manager {
     pub fn fetches_ahead(self, host: &Host) -> Result<bool> {
         match self {
             Manager::Apt => apt::fetching_ahead_pays(host),
-            Manager::Dnf => Ok(false),
+            Manager::Dnf | Manager::Zypper => Ok(false),
         }
     }
 
@@ -386,7 +394,7 @@ impl Manager {
         let runner = host.runner.clone();
         std::thread::spawn(move || match self {
             Manager::Apt => apt::fetch_ahead(&runner, &archives),
-            Manager::Dnf => (),
+            Manager::Dnf | Manager::Zypper => (),
         })
     }
 
@@ -400,6 +408,7 @@ impl Manager {
             Manager::Apt => apt::remove(host, names, purge, survivor),
             // What is configuration goes with the package, and what somebody changed stays, under another name.
             Manager::Dnf => dnf::remove(host, names, survivor),
+            Manager::Zypper => zypper::remove(host, names, survivor),
         }
     }
 
@@ -412,6 +421,7 @@ impl Manager {
         match self {
             Manager::Apt => dpkg::finish(host, going, deny, survivor),
             Manager::Dnf => dnf::finish(host, survivor),
+            Manager::Zypper => zypper::finish(host, survivor),
         }
     }
 
@@ -421,6 +431,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::is_stale_index(fault.class, &fault.evidence),
             Manager::Dnf => dnf::is_stale_index(fault.class, &fault.evidence),
+            Manager::Zypper => zypper::is_stale_index(fault.class, &fault.evidence),
         }
     }
 
@@ -438,6 +449,7 @@ impl Manager {
                 apt::update(host, &sources?)
             }
             Manager::Dnf => dnf::update(host, ours),
+            Manager::Zypper => zypper::update(host, ours),
         }
     }
 
@@ -446,6 +458,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::has_any(Path::new(apt::LISTS)),
             Manager::Dnf => dnf::has_any(),
+            Manager::Zypper => zypper::has_any(),
         }
     }
 
@@ -457,6 +470,7 @@ impl Manager {
         match self {
             Manager::Apt => Source::defined(name)?.map(|source| source.index(Path::new(apt::LISTS))).transpose(),
             Manager::Dnf => dnf::index(name),
+            Manager::Zypper => zypper::index(name),
         }
     }
 
@@ -472,6 +486,7 @@ impl Manager {
                 source.remove_lists(Path::new(apt::LISTS))
             }
             Manager::Dnf => dnf::remove_index(host, name),
+            Manager::Zypper => zypper::remove_index(host, name),
         }
     }
 
@@ -483,6 +498,7 @@ impl Manager {
         match self {
             Manager::Apt => Ok(apt::entries(Path::new("/etc/apt"))?.iter().map(apt::Entry::told).collect()),
             Manager::Dnf => dnf::repositories(host),
+            Manager::Zypper => zypper::repositories(host),
         }
     }
 
@@ -494,6 +510,7 @@ impl Manager {
         let paths: Vec<&str> = match self {
             Manager::Apt => [&locks::TRANSACTION[..], &locks::INDEX[..]].concat(),
             Manager::Dnf => dnf::LOCKS.to_vec(),
+            Manager::Zypper => zypper::LOCKS.to_vec(),
         };
         let mut held = Vec::new();
         for path in paths {
@@ -509,7 +526,7 @@ impl Manager {
     pub fn fetch(self, host: &Host, url: &str) -> Result<Vec<u8>> {
         match self {
             Manager::Apt => apt::fetch(host, url),
-            Manager::Dnf => dnf::fetch(host, url),
+            Manager::Dnf | Manager::Zypper => rpm::fetch(host, url),
         }
     }
 
@@ -520,7 +537,9 @@ impl Manager {
     pub fn is_as_packaged(self, host: &Host, path: &str) -> Result<bool> {
         let ask = match self {
             Manager::Apt => Command::new("dpkg-query").args(["--search", path]),
-            Manager::Dnf => Command::new("rpm").args(["--query", "--queryformat", "%{NAME}: ", "--file", path]),
+            Manager::Dnf | Manager::Zypper => {
+                Command::new("rpm").args(["--query", "--queryformat", "%{NAME}: ", "--file", path])
+            }
         };
         let output = ask.data().output(&host.runner)?;
         let Some((name, _)) = output.stdout.split_once(": ").filter(|_| output.ok()) else { return Ok(false) };

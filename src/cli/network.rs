@@ -76,7 +76,18 @@ pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<Expan
 /// What lets the host itself use the proxy. It is one for the whole host, so that two products that want different ones are a conflict.
 fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
     let (settings, logins) = network.lasting_apt_settings();
-    let is_dnf = Manager::of(facts) == Some(Manager::Dnf);
+    let is_dnf = match Manager::of(facts) {
+        Some(Manager::Zypper) => {
+            let advice = "leave --keep-proxy out, and write the proxy into /etc/sysconfig/proxy: `yast proxy` does";
+            return Err(Fault::new(
+                Class::Unsupported,
+                "where zypper is told a proxy for good is not known to surefoot",
+            )
+            .advice(advice)
+            .into());
+        }
+        manager => manager == Some(Manager::Dnf),
+    };
     if is_dnf && !logins.is_empty() {
         let message = "dnf keeps the login to a proxy in /etc/dnf/dnf.conf, which everybody reads";
         return Err(Fault::new(Class::Usage, message).advice("leave --keep-proxy out: a run takes any login").into());

@@ -1,4 +1,5 @@
-//! Stand-ins for Enterprise Linux and Amazon Linux: real dnf, rpm and systemd on a Debian root, with signed repositories of its own.
+//! Stand-ins for Enterprise Linux, Fedora and openSUSE Leap: real dnf, zypper, rpm and systemd on a Debian root, with signed repositories of
+//! its own.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -18,6 +19,21 @@ type Place = (Suite, &'static str, &'static str);
 const EL9: Place = (Suite::El9, "redis", "redis");
 /// With dnf 5 and rpm 6.
 const FEDORA: Place = (Suite::Fedora, "el10-valkey", "valkey");
+/// With zypper.
+const LEAP: Place = (Suite::Leap, "leap-redis", "redis");
+
+/// Where that package manager has definitions of repositories.
+fn definitions(suite: Suite) -> &'static str {
+    if suite == Suite::Leap { "/etc/zypp/repos.d" } else { "/etc/yum.repos.d" }
+}
+
+/// The program and the unit of the server.
+fn program_and_unit((suite, _, server): Place) -> (String, String) {
+    match suite {
+        Suite::Leap => (format!("/usr/sbin/{server}-server"), format!("{server}@surefoot")),
+        _ => (format!("/usr/bin/{server}-server"), server.to_owned()),
+    }
+}
 
 /// Redis from the repository at `url`.
 fn blueprint(url: &str, key: &str, fingerprint: &str) -> String {
@@ -47,17 +63,22 @@ fn host_at((suite, ..): Place, web: &Web, repo: &RpmRepo) -> Result<Host> {
 
 #[test]
 fn redis_comes_by_dnf_and_a_second_run_changes_nothing() -> Result<()> {
-    comes_by_dnf(EL9)
+    comes_and_stays(EL9)
 }
 
 #[test]
 #[ignore = "its stand-in is made from a Debian that is not released, which changes: make everything"]
 fn valkey_comes_by_dnf_5_and_a_second_run_changes_nothing() -> Result<()> {
-    comes_by_dnf(FEDORA)
+    comes_and_stays(FEDORA)
 }
 
-fn comes_by_dnf(at: Place) -> Result<()> {
-    let (_, package, server) = at;
+#[test]
+fn redis_comes_by_zypper_and_a_second_run_changes_nothing() -> Result<()> {
+    comes_and_stays(LEAP)
+}
+
+fn comes_and_stays(at: Place) -> Result<()> {
+    let (suite, package, server) = at;
     let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
     let host = host_at(at, &web, &repo)?;
     host.surefoot("install /root/cache --yes")?.ok()?;
@@ -66,7 +87,7 @@ fn comes_by_dnf(at: Place) -> Result<()> {
     assert_eq!(host.sh(&format!("{login} set a b"))?, "OK");
     let stranger = host.sh(&format!("{server}-cli ping 2>&1 || true"))?;
     ensure!(stranger.contains("NOAUTH"), "somebody gets in without a password: {stranger}");
-    let definition = host.read("/etc/yum.repos.d/lab.repo")?;
+    let definition = host.read(&format!("{}/lab.repo", definitions(suite)))?;
     ensure!(definition.contains("\ngpgcheck=1\nrepo_gpgcheck=1\n"), "{definition}");
 
     // Also where the memory of it is gone.
@@ -131,8 +152,13 @@ fn what_is_not_signed_by_the_pinned_key_is_refused_by_dnf_5() -> Result<()> {
     what_is_not_signed_is_refused(FEDORA, "OpenPGP check for package")
 }
 
+#[test]
+fn what_is_not_signed_by_the_pinned_key_is_refused_by_zypper() -> Result<()> {
+    what_is_not_signed_is_refused(LEAP, "Signature verification failed")
+}
+
 fn what_is_not_signed_is_refused(at: Place, wrong: &str) -> Result<()> {
-    let (_, package, server) = at;
+    let ((suite, package, _), (program, _)) = (at, program_and_unit(at));
     for (packages, index, says) in [
         (Signature::None, Signature::Right, "is not signed"),
         (Signature::Wrong, Signature::Right, wrong),
@@ -142,15 +168,15 @@ fn what_is_not_signed_is_refused(at: Place, wrong: &str) -> Result<()> {
         let (web, repo) = (Web::start()?, RpmRepo::new(&[package], packages, index)?);
         let host = host_at(at, &web, &repo)?;
         // What the host thinks of signatures in general is of no account.
-        host.sh("sed -i 's/^gpgcheck=1/gpgcheck=0/' /etc/dnf/dnf.conf")?;
+        host.sh(match suite {
+            Suite::Leap => "echo 'gpgcheck = off' >>/etc/zypp/zypp.conf",
+            _ => "sed -i 's/^gpgcheck=1/gpgcheck=0/' /etc/dnf/dnf.conf",
+        })?;
         let output = host.surefoot("install /root/cache --yes")?;
         let why = host.surefoot("why")?;
         ensure!(!output.success(), "installed with {packages:?} packages and {index:?} index");
         ensure!(why.stdout.contains(says) && why.stdout.contains("repository"), "{says}:\n{}", why.stdout);
-        ensure!(
-            !host.exists(&format!("/usr/bin/{server}-server"))?,
-            "installed with {packages:?} packages and {index:?} index"
-        );
+        ensure!(!host.exists(&program)?, "installed with {packages:?} packages and {index:?} index");
     }
     Ok(())
 }
@@ -166,18 +192,23 @@ fn a_killed_transaction_of_dnf_5_is_waited_for_or_done_once_more() -> Result<()>
     killed_transaction(FEDORA)
 }
 
+#[test]
+fn a_killed_transaction_of_zypper_is_waited_for_or_done_once_more() -> Result<()> {
+    killed_transaction(LEAP)
+}
+
 fn killed_transaction(at: Place) -> Result<()> {
-    let (_, package, server) = at;
-    for (killed, goes_on) in [("surefoot", true), ("surefoot dnf bash", false)] {
+    let ((_, package, server), (program, unit)) = (at, program_and_unit(at));
+    for (killed, goes_on) in [("surefoot", true), ("surefoot dnf zypper bash rpm", false)] {
         let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
         let host = host_at(at, &web, &repo)?;
         host.sh(&format!(
-            "surefoot install /root/cache --yes >/dev/null 2>&1 & until test -e /usr/bin/{server}-server; do :; done; \
+            "surefoot install /root/cache --yes >/dev/null 2>&1 & until test -e {program}; do :; done; \
              for name in {killed}; do pkill -9 -x $name || true; done"
         ))?;
         let resumed = host.surefoot("install --resume --yes")?.ok()?;
         ensure!(resumed.stderr.contains("taking back a transaction") != goes_on, "{killed}:\n{}", resumed.stderr);
-        let state = format!("systemctl is-active {server}; rpm -V --noconfig {server}; find / -xdev -name '*;*'");
+        let state = format!("systemctl is-active {unit}; rpm -V --noconfig {server}; find / -xdev -name '*;*'");
         assert_eq!(host.sh(&state)?, "active");
         ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
     }
@@ -262,7 +293,27 @@ fn every_sort_of_proxy((suite, package, server): Place) -> Result<()> {
 /// A way out by squid alone, a repository with a login of its own behind it, and certificates of a CA that nobody knows.
 #[test]
 fn a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> Result<()> {
-    let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
+    proxy_mirror_and_ca(
+        EL9,
+        "/etc/yum.repos.d/lab.repo",
+        "/var/log/dnf* /var/log/hawkey.log",
+        "sslcacert=/run/surefoot/ca-bundle.pem",
+    )
+}
+
+#[test]
+fn zypper_goes_by_a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> Result<()> {
+    proxy_mirror_and_ca(
+        LEAP,
+        "/etc/zypp/credentials.d/surefoot-lab",
+        "/var/log/zypper.log /etc/zypp/repos.d/*",
+        "credentials=surefoot-lab",
+    )
+}
+
+/// What has the login to the mirror is for root alone. What is in `logs` tells what was asked, and no secret.
+fn proxy_mirror_and_ca((suite, package, _): Place, secret: &str, logs: &str, asked: &str) -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
     fs::write(repo.folder().join("key.asc"), repo.key())?;
     web.serve("/el9", repo.folder());
     web.guard("/el9/", &format!("Basic {}", STANDARD.encode(format!("jo:{PASSWORD}"))));
@@ -270,7 +321,7 @@ fn a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> Result<()> {
     // Before the proxy, which reads its names when it starts.
     gateway.front(&[SERVER], ORIGIN, &web.url(), (-1, 30))?;
     gateway.start(Kind::Basic)?;
-    let host = Host::builder(Suite::El9).reach(Reach::Bridge).boot()?;
+    let host = Host::builder(suite).reach(Reach::Bridge).boot()?;
     host.install_binary()?;
     let wall = gateway.wall(&host, &[Kind::Basic.port()])?;
     let vendor = "https://packages.vendor.test/el9";
@@ -291,12 +342,11 @@ fn a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> Result<()> {
     host.exec([&install[..], &flags].concat())?.ok()?;
     wall.held()?;
     ensure_said(&host.exec(install)?.ok()?, " in place, 0 changed, 0 failed")?;
-    assert_eq!(host.sh("stat -c '%a %U' /etc/yum.repos.d/lab.repo")?, "600 root");
+    assert_eq!(host.sh(&format!("stat -c '%a %U' {secret}"))?, "600 root");
     // The run log has every command line.
-    let told = host.sh(
-        "cat /var/lib/surefoot/cache/journal /var/log/surefoot/cache/*.jsonl /var/log/dnf* /var/log/hawkey.log; ls /run/surefoot",
-    )?;
-    ensure!(told.contains("sslcacert=/run/surefoot/ca-bundle.pem") && !told.contains(PASSWORD), "{told}");
+    let told = host
+        .sh(&format!("cat /var/lib/surefoot/cache/journal /var/log/surefoot/cache/*.jsonl {logs}; ls /run/surefoot"))?;
+    ensure!(told.contains(asked) && !told.contains(PASSWORD), "{told}");
 
     host.exec(["surefoot", "uninstall", "--purge", "--yes"])?.ok()?;
     rpm::nothing_is_left(&before, &host, &[])?;

@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 
 const INSTALL: [&str; 6] = ["surefoot", "install", "services", "--yes", "--answers", "/root/answers.toml"];
 
-/// What the server is called that others call Redis.
+/// Unit of the server that others call Redis.
 fn redis(suite: Suite) -> &'static str {
     match suite {
         Suite::El10 | Suite::Fedora => "valkey",
         Suite::Amazon => "redis6",
+        Suite::Leap => "redis@surefoot",
         _ => "redis",
     }
 }
@@ -39,7 +40,8 @@ impl Served {
     fn start(suite: Suite) -> Result<Self> {
         let signed = |names: &[&str]| RpmRepo::new(names, Signature::Right, Signature::Right);
         let distribution = signed(&base::own_packages(suite))?;
-        let (web, repos) = (Web::start()?, [("appstream", distribution), ("rabbitmq", signed(&["rabbitmq-server"])?)]);
+        let rabbitmq = if suite == Suite::Leap { "leap-rabbitmq" } else { "rabbitmq-server" };
+        let (web, repos) = (Web::start()?, [("appstream", distribution), ("rabbitmq", signed(&[rabbitmq])?)]);
         for (name, repo) in &repos {
             web.serve(&format!("/{name}"), repo.folder());
         }
@@ -63,21 +65,25 @@ impl Served {
         let host = Host::boot(self.suite)?;
         host.install_binary()?;
         host.write("/root/answers.toml", answers, 0o600)?;
+        let (folder, fetch) = match self.suite {
+            Suite::Leap => ("/etc/zypp/repos.d", "zypper -q refresh"),
+            _ => ("/etc/yum.repos.d", "dnf -q makecache"),
+        };
         for (name, repo) in &self.repos {
-            let (key, url) = (format!("/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"), self.web.url());
+            let (key, url) = (format!("/etc/pki/RPM-GPG-KEY-{name}"), self.web.url());
             let definition = format!("[{name}]\nname={name}\nbaseurl={url}/{name}\ngpgcheck=1\ngpgkey=file://{key}\n");
             host.write(&key, repo.key(), 0o644)?;
-            host.write(&format!("/etc/yum.repos.d/{name}.repo"), definition, 0o644)?;
+            host.write(&format!("{folder}/{name}.repo"), definition, 0o644)?;
             host.sh(&format!("rpm --import {key}"))?;
         }
-        host.sh("dnf -q makecache")?;
+        host.sh(fetch)?;
         Ok(host)
     }
 
     /// Every login works, and a second run changes nothing.
     fn works(&self, host: &Host) -> Result<()> {
         for login in SERVICES.logins {
-            let login = login.replace("redis-cli", &format!("{}-cli", redis(self.suite)));
+            let login = login.replace("redis-cli", &format!("{}-cli", redis(self.suite).trim_end_matches("@surefoot")));
             SERVICES.login(host, &login).context(login)?;
         }
         ensure_said(&host.run(INSTALL).output()?.ok()?, " in place, 0 changed, 0 failed")
@@ -152,7 +158,8 @@ fn the_services_of(suite: Suite) -> Result<()> {
     let served = Served::start(suite)?;
     let host = served.host(SERVICES.answers)?;
     let before = Digest::of(&host)?;
-    let killed = [Suite::El8, Suite::El10, Suite::Amazon, Suite::Fedora][sweep::Random::new(sweep::seed()?).below(4)];
+    let killed = [Suite::El8, Suite::El10, Suite::Amazon, Suite::Fedora, Suite::Leap]
+        [sweep::Random::new(sweep::seed()?).below(5)];
     let is_killed = killed == suite;
     let points = if is_killed {
         let (points, output) = host.run(INSTALL).kill_points()?;
@@ -180,6 +187,11 @@ fn the_services_of_enterprise_linux_8() -> Result<()> {
 #[test]
 fn the_services_of_enterprise_linux_10() -> Result<()> {
     the_services_of(Suite::El10)
+}
+
+#[test]
+fn the_services_of_leap() -> Result<()> {
+    the_services_of(Suite::Leap)
 }
 
 #[test]
@@ -246,6 +258,12 @@ fn sweep_the_services_of_enterprise_linux_10() -> Result<()> {
 #[ignore = "long: make sweep"]
 fn sweep_the_services_of_amazon_linux() -> Result<()> {
     sweep(Suite::Amazon, 10)
+}
+
+#[test]
+#[ignore = "long: make sweep"]
+fn sweep_the_services_of_leap() -> Result<()> {
+    sweep(Suite::Leap, 10)
 }
 
 #[test]

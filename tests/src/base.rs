@@ -30,6 +30,7 @@ pub fn layers(suite: Suite) -> Result<Vec<PathBuf>> {
         Suite::El9 => vec![stand_in(&ENTERPRISE_LINUX)?.join(ROOT)],
         Suite::El10 => vec![stand_in(&ENTERPRISE_LINUX_10)?.join(ROOT)],
         Suite::Fedora => vec![stand_in(&FEDORA)?.join(ROOT)],
+        Suite::Leap => vec![stand_in(&LEAP)?.join(ROOT)],
         Suite::El8 | Suite::Amazon => {
             vec![
                 made(suite.name(), RECIPE, |dir| call_itself(os_release(suite), dir))?,
@@ -108,7 +109,7 @@ fn sources(suite: &str) -> String {
     )
 }
 
-/// How a stand-in with dnf and rpm is made.
+/// How a stand-in with rpm is made.
 struct Recipe {
     /// The suite whose Debian it is made of.
     suite: Suite,
@@ -127,59 +128,57 @@ struct Recipe {
     /// What rpm has to be told besides: that of Debian 12 wants to be asked twice.
     rpm: &'static str,
     os_release: &'static str,
+    /// What its family of distributions has.
+    own: &'static Own,
 }
+
+/// What a family of distributions has that Debian has not.
+struct Own {
+    folders: &'static [&'static str],
+    files: &'static [(&'static str, &'static str)],
+    /// A script that is run at the end.
+    finish: &'static str,
+}
+
+const RED_HAT: &Own = &Own {
+    folders: &[
+        "etc/yum.repos.d",
+        "etc/pki/rpm-gpg",
+        "etc/pki/ca-trust/source/anchors",
+        "etc/pki/tls/certs",
+        "var/cache/dnf",
+        "etc/dnf",
+    ],
+    files: &[
+        ("etc/dnf/dnf.conf", include_str!("../data/el9/dnf.conf")),
+        ("usr/bin/update-ca-trust", include_str!("../data/el9/update-ca-trust")),
+    ],
+    finish: "chmod 755 /usr/bin/update-ca-trust; update-ca-trust",
+};
+const SUSE: &Own = &Own {
+    folders: &[
+        "etc/zypp/repos.d",
+        "etc/zypp/credentials.d",
+        "etc/products.d",
+        "etc/pki/trust/anchors",
+        "var/lib/ca-certificates",
+        "usr/lib/lab",
+    ],
+    files: &[
+        ("etc/zypp/zypp.conf", "[main]\n"),
+        ("etc/products.d/Leap.prod", include_str!("../data/leap/product.prod")),
+        ("usr/lib/lab/new", include_str!("../data/leap/update-ca-certificates")),
+    ],
+    finish: "ln -s Leap.prod /etc/products.d/baseproduct; mv /usr/sbin/update-ca-certificates /usr/lib/lab/; \
+             mv /usr/lib/lab/new /usr/sbin/update-ca-certificates; chmod 755 /usr/sbin/update-ca-certificates; update-ca-certificates",
+};
 
 static ENTERPRISE_LINUX: Recipe = Recipe {
     suite: Suite::El9,
-    installed: &[
-        "curl",
-        "libjemalloc2",
-        "liblzf1",
-        "libatomic1",
-        "liblua5.1-0",
-        "lua-cjson",
-        "lua-bitop",
-        "libhiredis0.14",
-        "libpcre2-8-0",
-        "libgssapi-krb5-2",
-        "libicu72",
-        "libldap-2.5-0",
-        "libpq5",
-        "libreadline8",
-        "libxml2",
-        "libxslt1.1",
-        "libstdc++6",
-        "libtinfo6",
-        "tzdata",
-    ],
+    installed: OLDER_LIBRARIES,
     added: &["dnf", "rpm"],
     newer: false,
-    repacked: &[
-        "redis-server",
-        "redis-tools",
-        "nginx",
-        "nginx-common",
-        "postgresql-15",
-        "postgresql-client-15",
-        "rabbitmq-server",
-        "erlang-asn1",
-        "erlang-base",
-        "erlang-crypto",
-        "erlang-eldap",
-        "erlang-ftp",
-        "erlang-inets",
-        "erlang-mnesia",
-        "erlang-os-mon",
-        "erlang-parsetools",
-        "erlang-public-key",
-        "erlang-runtime-tools",
-        "erlang-snmp",
-        "erlang-ssl",
-        "erlang-syntax-tools",
-        "erlang-tftp",
-        "erlang-tools",
-        "erlang-xmerl",
-    ],
+    repacked: OLDER_PROGRAMS,
     specs: &[
         ("redis", REDIS, &[]),
         ("redis-el8", REDIS, &["conf /etc/redis.conf"]),
@@ -187,11 +186,12 @@ static ENTERPRISE_LINUX: Recipe = Recipe {
         ("nginx", NGINX, &[]),
         ("postgresql", POSTGRESQL, &[]),
         ("postgresql15", POSTGRESQL, &["series 15"]),
-        ("rabbitmq-server", include_str!("../data/el9/rabbitmq-server.spec"), &[]),
+        ("rabbitmq-server", RABBITMQ, &[]),
     ],
     base: &[],
     rpm: "--force-debian",
     os_release: include_str!("../data/el9/os-release"),
+    own: RED_HAT,
 };
 static ENTERPRISE_LINUX_10: Recipe = Recipe {
     suite: Suite::El10,
@@ -207,6 +207,7 @@ static ENTERPRISE_LINUX_10: Recipe = Recipe {
     base: &["dnf_version 4.23.0"],
     rpm: "--nosignature",
     os_release: include_str!("../../distro/data/os-release/almalinux-10"),
+    own: RED_HAT,
 };
 /// Its packages are those for Enterprise Linux 10.
 static FEDORA: Recipe = Recipe {
@@ -219,7 +220,74 @@ static FEDORA: Recipe = Recipe {
     base: &["dnf dnf5", "dnf_version 5.4.6"],
     rpm: "--nosignature",
     os_release: include_str!("../../distro/data/os-release/fedora-43"),
+    own: RED_HAT,
 };
+static LEAP: Recipe = Recipe {
+    suite: Suite::Leap,
+    installed: OLDER_LIBRARIES,
+    added: &["zypper", "rpm"],
+    newer: false,
+    repacked: OLDER_PROGRAMS,
+    specs: &[
+        ("leap-redis", include_str!("../data/leap/redis.spec"), &[]),
+        ("leap-nginx", include_str!("../data/leap/nginx.spec"), &[]),
+        ("leap-postgresql", POSTGRESQL, &["suse 1"]),
+        ("leap-rabbitmq", RABBITMQ, &["suse 1"]),
+    ],
+    base: &["dnf zypper", "dnf_version 1.14.42"],
+    rpm: "--force-debian",
+    os_release: include_str!("../../distro/data/os-release/opensuse-leap-15"),
+    own: SUSE,
+};
+/// Libraries of the programs of Debian 12 that are packed once more.
+const OLDER_LIBRARIES: &[&str] = &[
+    "curl",
+    "libjemalloc2",
+    "liblzf1",
+    "libatomic1",
+    "liblua5.1-0",
+    "lua-cjson",
+    "lua-bitop",
+    "libhiredis0.14",
+    "libpcre2-8-0",
+    "libgssapi-krb5-2",
+    "libicu72",
+    "libldap-2.5-0",
+    "libpq5",
+    "libreadline8",
+    "libxml2",
+    "libxslt1.1",
+    "libstdc++6",
+    "libtinfo6",
+    "tzdata",
+];
+/// Where those programs come from.
+const OLDER_PROGRAMS: &[&str] = &[
+    "redis-server",
+    "redis-tools",
+    "nginx",
+    "nginx-common",
+    "postgresql-15",
+    "postgresql-client-15",
+    "rabbitmq-server",
+    "erlang-asn1",
+    "erlang-base",
+    "erlang-crypto",
+    "erlang-eldap",
+    "erlang-ftp",
+    "erlang-inets",
+    "erlang-mnesia",
+    "erlang-os-mon",
+    "erlang-parsetools",
+    "erlang-public-key",
+    "erlang-runtime-tools",
+    "erlang-snmp",
+    "erlang-ssl",
+    "erlang-syntax-tools",
+    "erlang-tftp",
+    "erlang-tools",
+    "erlang-xmerl",
+];
 /// Libraries of the programs of Debian 13 that are packed once more.
 const LIBRARIES: &[&str] = &[
     "curl",
@@ -239,6 +307,7 @@ const LIBRARIES: &[&str] = &[
     "libtinfo6",
     "tzdata",
 ];
+const RABBITMQ: &str = include_str!("../data/el9/rabbitmq-server.spec");
 const REDIS: &str = include_str!("../data/el9/redis.spec");
 const POSTGRESQL: &str = include_str!("../data/el9/postgresql.spec");
 const NGINX: &str = include_str!("../data/el9/nginx.spec");
@@ -249,6 +318,7 @@ pub fn own_packages(suite: Suite) -> [&'static str; 3] {
     let (redis, postgresql) = match suite {
         Suite::El8 => ("redis-el8", "postgresql"),
         Suite::Amazon => ("redis6", "postgresql15"),
+        Suite::Leap => return ["leap-redis", "leap-nginx", "leap-postgresql"],
         Suite::El10 | Suite::Fedora => return ["el10-valkey", "el10-nginx", "el10-postgresql"],
         _ => ("redis", "postgresql"),
     };
@@ -264,7 +334,11 @@ const RPMS: &str = "packages";
 /// # Errors
 /// As [`layers`].
 pub(crate) fn packages(name: &str) -> Result<PathBuf> {
-    let recipe = if name.starts_with("el10-") { &ENTERPRISE_LINUX_10 } else { &ENTERPRISE_LINUX };
+    let recipe = match name.split_once('-') {
+        Some(("el10", _)) => &ENTERPRISE_LINUX_10,
+        Some(("leap", _)) => &LEAP,
+        _ => &ENTERPRISE_LINUX,
+    };
     Ok(stand_in(recipe)?.join(RPMS).join(name))
 }
 
@@ -275,7 +349,7 @@ fn stand_in(recipe: &Recipe) -> Result<PathBuf> {
     made(recipe.suite.name(), STAND_IN_RECIPE, |dir| make_stand_in(recipe, &debian()?, dir))
 }
 
-/// A copy of a Debian root with dnf and rpm in it that calls itself another distribution.
+/// A copy of a Debian root with rpm and its package manager in it that calls itself another distribution.
 fn make_stand_in(recipe: &Recipe, debian: &Path, whole: &Path) -> Result<()> {
     mirror::ensure()?;
     eprintln!("making the {} base: two minutes, once", recipe.suite);
@@ -317,30 +391,24 @@ fn make_stand_in(recipe: &Recipe, debian: &Path, whole: &Path) -> Result<()> {
         fs::create_dir_all(&folder)?;
         rpm::build(spec, macros, programs.path(), &folder)?;
     }
-    for folder in [
-        "etc/rpm",
-        "etc/sysconfig",
-        "usr/lib/sysimage",
-        "etc/yum.repos.d",
-        "etc/pki/rpm-gpg",
-        "etc/pki/ca-trust/source/anchors",
-        "etc/pki/tls/certs",
-        "var/cache/dnf",
-        "usr/lib/systemd/system-preset",
-    ] {
+    for folder in ["etc/rpm", "etc/sysconfig", "usr/lib/sysimage", "usr/lib/systemd/system-preset"]
+        .iter()
+        .chain(recipe.own.folders)
+    {
         fs::create_dir_all(dir.join(folder))?;
     }
     for (path, content) in [
         ("usr/lib/os-release", recipe.os_release),
-        ("etc/dnf/dnf.conf", include_str!("../data/el9/dnf.conf")),
         // Debian's rpm keeps its database in the user's home.
         ("etc/rpm/macros", "%_dbpath /var/lib/rpm\n"),
         ("usr/lib/systemd/system-preset/99-default-disable.preset", "disable *\n"),
-        ("usr/bin/update-ca-trust", include_str!("../data/el9/update-ca-trust")),
-    ] {
+    ]
+    .iter()
+    .chain(recipe.own.files)
+    {
         fs::write(dir.join(path), content)?;
     }
-    inside(&["sh", "-c", "chmod 755 /usr/bin/update-ca-trust && update-ca-trust"])?;
+    inside(&["sh", "-e", "-c", recipe.own.finish])?;
     for package in rpm::build(include_str!("../data/el9/base.spec"), recipe.base, programs.path(), &dir.join("tmp"))? {
         let name = package.file_name().context("a package has no name")?.to_string_lossy().into_owned();
         inside(&["rpm", "-i", recipe.rpm, &format!("/tmp/{name}")])?;

@@ -219,6 +219,8 @@ impl Gateway {
                 "*=/etc/gateway/server-both.pem",
                 "--set",
                 "confdir=/etc/mitm-server",
+                "--set",
+                "http2=false",
             ],
         )?;
         self.wait_for(port)

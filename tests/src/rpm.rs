@@ -135,13 +135,16 @@ impl RpmRepo {
 }
 
 /// What rpm leaves, as on every host that had the packages, with what is below: accounts, logs, and folders that a server wrote into.
-const LEFT: [&str; 27] = [
+const LEFT: [&str; 32] = [
     "file /var/cache/dnf/.gpgkeyschecked.yum",
     "file /var/log/dnf.librepo.log",
     "file /var/log/dnf.log",
     "file /var/log/dnf5.log",
     "file /var/log/dnf.rpm.log",
     "file /var/log/hawkey.log",
+    "file /var/log/zypp",
+    "file /var/log/zypper.log",
+    "file /var/lib/YaST2",
     "file /var/lib/nginx",
     "file /var/log/mongodb",
     "file /var/log/nginx",
@@ -149,6 +152,7 @@ const LEFT: [&str; 27] = [
     "file /var/log/redis",
     "file /var/log/redis6",
     "file /var/log/valkey",
+    "group epmd",
     "group mongod",
     "group nginx",
     "group postgres",
@@ -156,6 +160,7 @@ const LEFT: [&str; 27] = [
     "group redis",
     "group redis6",
     "group valkey",
+    "user epmd",
     "user mongod",
     "user nginx",
     "user postgres",

@@ -26,11 +26,13 @@ pub enum Suite {
     Amazon,
     /// A stand-in: Debian 13 with dnf 5 and rpm 6 of the Debian after it, whose os-release says Fedora 43.
     Fedora,
+    /// A stand-in: Debian 12 with zypper and rpm, whose os-release says openSUSE Leap 15.6.
+    Leap,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Bullseye,
         Self::Bookworm,
         Self::Trixie,
@@ -41,6 +43,7 @@ impl Suite {
         Self::El10,
         Self::Amazon,
         Self::Fedora,
+        Self::Leap,
     ];
 
     /// The name used on the command line and in file names.
@@ -57,6 +60,7 @@ impl Suite {
             Self::El10 => "el10",
             Self::Amazon => "amazon",
             Self::Fedora => "fedora",
+            Self::Leap => "leap",
         }
     }
 
@@ -73,7 +77,7 @@ impl Suite {
     /// Are its packages RPM?
     #[must_use]
     pub fn has_rpm(self) -> bool {
-        matches!(self, Self::El8 | Self::El9 | Self::El10 | Self::Amazon | Self::Fedora)
+        matches!(self, Self::El8 | Self::El9 | Self::El10 | Self::Amazon | Self::Fedora | Self::Leap)
     }
 
     /// The Debian suite whose packages it is made of.

@@ -186,7 +186,11 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>, stop: &AtomicBool) -> R
                 None => whole(&mut stream, 200, "", &body)?,
             },
             (None | Some(Answer::Folder(_)), None) => whole(&mut stream, 404, "", b"not found\n")?,
-            (Some(Answer::Status(status)), _) => whole(&mut stream, status, "", reason(status).as_bytes())?,
+            (Some(Answer::Status(status)), _) => {
+                // Without it a client that waits to be asked has nothing to answer.
+                let asks = if status == 401 { "WWW-Authenticate: Basic realm=\"lab\"\r\n" } else { "" };
+                whole(&mut stream, status, asks, reason(status).as_bytes())?;
+            }
             (Some(Answer::Garbage), _) => whole(&mut stream, 200, "Content-Type: text/html\r\n", GARBAGE)?,
             (Some(Answer::Redirect(to)), _) => whole(&mut stream, 302, &format!("Location: {to}\r\n"), b"")?,
             (Some(Answer::Close), _) => return Ok(()),

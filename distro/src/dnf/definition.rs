@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::repos;
+use crate::Host;
+use crate::packages::Entry;
 use crate::packages::definition::{Definition, Part, Pin, Rival};
+use crate::rpm::repos;
 
 /// Where repositories are defined.
-pub(super) const FOLDER: &str = "/etc/yum.repos.d";
+const FOLDER: &str = "/etc/yum.repos.d";
 
 /// Where our repository `name` is defined.
 pub fn definition_path(name: &str) -> PathBuf {
@@ -45,26 +47,20 @@ fn included(pin: &Pin) -> Vec<String> {
     pin.packages.iter().map(|package| format!("{package}-{version}")).collect()
 }
 
-/// Where the index of a repository begins.
-pub fn url(uri: &str) -> String {
-    format!("{}/repodata/repomd.xml", uri.trim_end_matches('/'))
-}
-
 /// Of two repositories with the same id dnf takes one, whichever.
 ///
 /// # Errors
 /// Where a file that defines repositories cannot be read.
 pub fn rival(of: &Definition) -> Result<Option<Rival>> {
-    let own = definition_path(&of.name);
-    let mut found = repos::sections(Path::new(FOLDER))?.into_iter();
-    let found = found.find(|repo| repo.id == of.name && repo.file != own && !of.replaces.contains(&repo.file));
-    Ok(found.map(|repo| Rival { says: format!("[{}]", repo.id), file: repo.file }))
+    repos::rival(Path::new(FOLDER), &definition_path(&of.name), of)
 }
 
-/// The names under which rpm keeps keys that it trusts packages by, as if they were packages.
-pub fn trusted_keys(fingerprints: &[String]) -> Vec<String> {
-    let id = |fingerprint: &String| fingerprint[fingerprint.len().saturating_sub(8)..].to_ascii_lowercase();
-    fingerprints.iter().map(|fingerprint| format!("{}{}", crate::rpm::KEY, id(fingerprint))).collect()
+/// Every repository of `host` that is switched on.
+///
+/// # Errors
+/// Where a file that defines some cannot be read.
+pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
+    repos::repositories(&host.facts, Path::new(FOLDER), Path::new("/etc/dnf/vars"))
 }
 
 #[cfg(test)]
@@ -107,12 +103,5 @@ gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-redis
         let login = Some(Login { user: "jo".into(), password: "p@ss:w/rd#?%".into() });
         let with = format!("{text}username=jo\npassword=p@ss:w/rd#?%\n");
         assert_eq!(parts(&Definition { login, ..of }), part(with, true));
-        assert_eq!(url("https://a.example.net/el9/"), "https://a.example.net/el9/repodata/repomd.xml");
-    }
-
-    #[test]
-    fn keys_are_named_by_the_end_of_their_fingerprint() {
-        let fingerprint = "73DABFA4777D4D7032376F409320E5A9E7C22CE8".to_owned();
-        assert_eq!(trusted_keys(&[fingerprint]), ["gpg-pubkey-e7c22ce8"]);
     }
 }

@@ -5,10 +5,7 @@
 
 mod definition;
 mod extras;
-mod fetch;
 mod index;
-mod mend;
-mod repos;
 mod said;
 mod solver;
 mod table;
@@ -22,14 +19,11 @@ use anyhow::Result;
 use crate::command::Output;
 use crate::{Command, Host, locks};
 
-pub use definition::{definition_path, keyring_path, parts, rival, trusted_keys, url};
-pub use fetch::fetch;
+pub use definition::{definition_path, keyring_path, parts, repositories, rival};
 pub use index::{has_any, index, remove_index, update};
-pub use mend::finish;
-pub use repos::repositories;
 pub use said::is_stale_index;
 pub use solver::{simulate, simulate_removal};
-pub use transaction::{download, install, remove};
+pub use transaction::{download, finish, install, remove};
 
 /// What dnf and rpm take: pid files of dnf 4, files that dnf 5 locks (Fedora has the first elsewhere), and rpm's own lock.
 pub const LOCKS: [&str; 7] = [

@@ -2,6 +2,7 @@
 
 use super::extras;
 use crate::command::Output;
+use crate::rpm::Words;
 use crate::{Class, Fault, Host};
 
 /// What a failure is by the words of it, the most telling first.
@@ -79,47 +80,37 @@ const ADVICE: &[(&str, &str)] = &[
     ),
 ];
 
+/// What lines begin with that tell of a failure.
+const HEADS: &[&str] = &[
+    "Error",
+    "error:",
+    "Warning: ",
+    "warning: ",
+    "Package ",
+    "Public key for",
+    "Problem",
+    "No match for",
+    "All matches were filtered",
+    "This system is not registered",
+    "curl:",
+    "Failed to download",
+    "OpenPGP check",
+    "Argument '",
+    ">>> ",
+    "  - ",
+    "* ",
+];
+
+const SAID: Words = Words { program: "dnf", classes: WORDS, heads: HEADS, advice: ADVICE };
+
 /// Lines that tell of a failure, each once.
 pub fn complaints(output: &Output) -> Vec<String> {
-    let mut told: Vec<String> = Vec::new();
-    let heads = [
-        "Error",
-        "error:",
-        "Warning: ",
-        "warning: ",
-        "Package ",
-        "Public key for",
-        "Problem",
-        "No match for",
-        "All matches were filtered",
-        "This system is not registered",
-        "curl:",
-        "Failed to download",
-        "OpenPGP check",
-        "Argument '",
-        ">>> ",
-        "  - ",
-        "* ",
-    ];
-    for line in output.stdout.lines().chain(output.stderr.lines()) {
-        let is_one =
-            heads.iter().any(|head| line.starts_with(head)) || WORDS.iter().any(|(words, _)| line.contains(words));
-        let line = line.trim();
-        if is_one && !line.ends_with("Error:") && !told.iter().any(|known| known == line) {
-            told.push(line.to_owned());
-        }
-    }
-    told
+    SAID.complaints(output)
 }
 
 /// The failure that `output` tells of; of `class`, where its words tell no other.
 pub fn fault(output: &Output, class: Class, message: &str) -> Fault {
-    let complaints = complaints(output);
-    let has = |words: &str| complaints.iter().any(|line| line.contains(words));
-    let class = WORDS.iter().find(|(words, _)| has(words)).map_or(class, |(_, class)| *class);
-    let advice = ADVICE.iter().find(|(words, _)| has(words)).map_or_else(|| by_class(class), |(_, advice)| advice);
-    let evidence = if complaints.is_empty() { output.tail.clone() } else { complaints };
-    Fault::new(class, message).evidence(evidence).command(output.ran.clone()).advice(advice)
+    SAID.fault(output, class, message)
 }
 
 /// The same of packages on `host`: where one needs what no repository has, that depends on its distribution.
@@ -130,21 +121,6 @@ pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
         return fault.advice(extras::advice(&host.facts));
     }
     fault
-}
-
-fn by_class(class: Class) -> &'static str {
-    match class {
-        Class::Disk => "make room there, then go on with --resume",
-        Class::Memory => "free memory or add some, then go on with --resume",
-        Class::Proxy => "check the proxy and its login (--proxy), then go on with --resume",
-        Class::Dns => "check the name and this host's DNS, or give a proxy with --proxy, then go on with --resume",
-        Class::Tls => {
-            "give the certificate of the CA that signs there with --ca-file, or check the clock, then go on with --resume"
-        }
-        Class::Http => "check whether this host may reach that address, then go on with --resume",
-        Class::Repository => "check the address of the repository and whether it has this release of the distribution",
-        _ => "mend what dnf says above, then go on with --resume",
-    }
 }
 
 /// Is a failure about an index that is older than what the servers offer, so that fetching it anew can help?

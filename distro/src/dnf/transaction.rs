@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use super::{FETCH_LIMIT, LOCKS, dnf, finish, said, simulate, when_free, words};
+use super::{FETCH_LIMIT, LOCKS, dnf, said, simulate, when_free, words};
 use crate::command::Output;
 use crate::packages::Survivor;
+use crate::rpm::Again;
 use crate::{Class, Command, Host, rpm};
 
 /// Installs `names` in one transaction.
@@ -48,17 +49,27 @@ pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<
             return Err(said::fault(&output, Class::Package, &format!("removing {} failed", names.join(", "))).into());
         }
     }
-    let known = rpm::query(host, &keys)?;
-    let keys: Vec<String> = known.values().map(|key| format!("{}{}", rpm::KEY, key.version)).collect();
-    if keys.is_empty() {
-        Ok(())
-    } else {
-        rpm::erase(host, &LOCKS, &keys, "cannot take keys out of rpm's database", survivor)
-    }
+    rpm::remove_keys(host, &LOCKS, &keys, survivor)
+}
+
+/// [`crate::packages::Manager::finish`].
+///
+/// # Errors
+/// As there.
+pub fn finish(host: &Host, survivor: &Survivor<'_>) -> Result<()> {
+    rpm::mend(host, &LOCKS, survivor, |again, names| {
+        let action = if again == Again::Install { "install" } else { "reinstall" };
+        let output = transaction(host, action, names, rpm::heard_once_more, survivor)?;
+        if output.ok() {
+            return Ok(());
+        }
+        let message = format!("an upgrade that was cut off cannot be done once more: {}", names.join(", "));
+        Err(said::fault_of_packages(host, &output, &message).into())
+    })
 }
 
 /// dnf's `action`, as the command that `heard` makes of it.
-pub(super) fn transaction<'a>(
+fn transaction<'a>(
     host: &Host,
     action: &str,
     names: &[String],

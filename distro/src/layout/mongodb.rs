@@ -15,7 +15,7 @@ impl Mongodb {
     pub fn of(facts: &Facts) -> Option<Self> {
         match facts.family {
             Family::Debian => Some(Self { data: "/var/lib/mongodb" }),
-            Family::RedHat => Some(Self { data: "/var/lib/mongo" }),
+            Family::RedHat | Family::Suse => Some(Self { data: "/var/lib/mongo" }),
             _ => None,
         }
     }

@@ -70,7 +70,7 @@ impl Nginx {
     pub fn of(facts: &Facts) -> Result<Option<Self>> {
         let usual = match facts.family {
             Family::Debian => LINKED,
-            Family::RedHat => IN_FOLDER,
+            Family::RedHat | Family::Suse => IN_FOLDER,
             _ => return Ok(None),
         };
         let sites = match &facts.nginx {
@@ -120,7 +120,6 @@ fn is_deprecated(facts: &Facts) -> bool {
 pub fn web_group(facts: &Facts) -> String {
     let usual = match facts.family {
         Family::Debian => "www-data",
-        Family::Suse => "www",
         _ => "nginx",
     };
     facts.nginx.as_ref().and_then(|config| config.group.clone()).unwrap_or_else(|| usual.to_owned())

@@ -32,6 +32,11 @@ impl Postgresql {
                 };
                 Some(Postgresql::Single { package, folder: "/var/lib/pgsql/data", extensions })
             }
+            Family::Suse => Some(Postgresql::Single {
+                package: "postgresql-server",
+                folder: "/var/lib/pgsql/data",
+                extensions: "postgresql-contrib",
+            }),
             _ => None,
         }
     }

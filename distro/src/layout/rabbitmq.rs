@@ -4,9 +4,14 @@ use super::since;
 use crate::Facts;
 use crate::facts::Family;
 
-/// How a distribution has RabbitMQ. Package, unit and folders have the same names everywhere.
+/// Package of the server.
+const PACKAGE: &str = "rabbitmq-server";
+
+/// How a distribution has RabbitMQ. Unit and folders have the same names everywhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Rabbitmq {
+    /// Packages: the server, and its plugins where they are apart.
+    pub packages: &'static [&'static str],
     /// Erlang's port mapper, where it is a service of its own; else each node brings it along.
     pub port_mapper: Option<PortMapper>,
     /// Does the package bring the file with the environment of the node?
@@ -34,15 +39,27 @@ impl Rabbitmq {
     pub fn of(facts: &Facts) -> Option<Self> {
         match facts.family {
             Family::Debian => Some(Self {
+                packages: &[PACKAGE],
                 port_mapper: Some(PortMapper { package: "erlang-base", socket: "epmd.socket", unit: "epmd.service" }),
                 has_environment: true,
                 purged: true,
                 imports_once: since(facts, 13, 25),
             }),
             // Its vendor's: the distribution has none.
-            Family::RedHat => {
-                Some(Self { port_mapper: None, has_environment: false, purged: false, imports_once: false })
-            }
+            Family::RedHat => Some(Self {
+                packages: &[PACKAGE],
+                port_mapper: None,
+                has_environment: false,
+                purged: false,
+                imports_once: false,
+            }),
+            Family::Suse => Some(Self {
+                packages: &[PACKAGE, "rabbitmq-server-plugins"],
+                port_mapper: Some(PortMapper { package: "erlang-epmd", socket: "epmd.socket", unit: "epmd.service" }),
+                has_environment: false,
+                purged: false,
+                imports_once: false,
+            }),
             _ => None,
         }
     }

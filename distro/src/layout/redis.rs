@@ -10,8 +10,8 @@ pub struct Redis {
     pub package: &'static str,
     /// Unit.
     pub unit: &'static str,
-    /// Its configuration file.
-    pub main: &'static str,
+    /// Its configuration file; none where the package brings a unit for each configuration that somebody makes, and ours is one of them.
+    pub main: Option<&'static str>,
     /// Ours, which that one includes. One for all products: two that want it to be different are in conflict.
     pub own: &'static str,
     /// User and group that it works as.
@@ -43,7 +43,7 @@ impl Redis {
         let debian = Self {
             package: "redis-server",
             unit: "redis-server.service",
-            main: "/etc/redis/redis.conf",
+            main: Some("/etc/redis/redis.conf"),
             own: "/etc/redis/surefoot.conf",
             user: "redis",
             log: "/var/log/redis/redis-server.log",
@@ -57,12 +57,12 @@ impl Redis {
             (Family::Debian, ..) => Some(debian),
             // The stream of the module that is switched on where nobody chose one.
             (Family::RedHat, "rhel", Some(..=8)) => {
-                Some(Self { main: "/etc/redis.conf", own: "/etc/redis-surefoot.conf", ..red_hat })
+                Some(Self { main: Some("/etc/redis.conf"), own: "/etc/redis-surefoot.conf", ..red_hat })
             }
             (Family::RedHat, "rhel", Some(10..)) | (Family::RedHat, "fedora", _) => Some(Self {
                 package: "valkey",
                 unit: "valkey.service",
-                main: "/etc/valkey/valkey.conf",
+                main: Some("/etc/valkey/valkey.conf"),
                 own: "/etc/valkey/surefoot.conf",
                 user: "valkey",
                 log: "/var/log/valkey/valkey.log",
@@ -72,7 +72,7 @@ impl Redis {
             (Family::RedHat, "amzn", _) => Some(Self {
                 package: "redis6",
                 unit: "redis6.service",
-                main: "/etc/redis6/redis6.conf",
+                main: Some("/etc/redis6/redis6.conf"),
                 own: "/etc/redis6/surefoot.conf",
                 user: "redis6",
                 log: "/var/log/redis6/redis6.log",
@@ -80,6 +80,13 @@ impl Redis {
                 ..red_hat
             }),
             (Family::RedHat, ..) => Some(red_hat),
+            (Family::Suse, ..) => Some(Self {
+                unit: "redis@surefoot.service",
+                main: None,
+                log: "/var/log/redis/surefoot.log",
+                data: "/var/lib/redis/surefoot",
+                ..red_hat
+            }),
             _ => None,
         }
     }

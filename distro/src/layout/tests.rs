@@ -57,6 +57,21 @@ fn versions_of_distributions() {
 }
 
 #[test]
+fn layouts_of_suse() {
+    let facts = host("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"\nVERSION_ID=15.6\n", "");
+    let redis = Redis::of(&facts).unwrap();
+    assert_eq!((redis.unit, redis.main, redis.own), ("redis@surefoot.service", None, "/etc/redis/surefoot.conf"));
+    assert_eq!((redis.data, redis.users), ("/var/lib/redis/surefoot", Users::WithChannels));
+    let rabbitmq = Rabbitmq::of(&facts).unwrap();
+    assert_eq!(rabbitmq.packages, ["rabbitmq-server", "rabbitmq-server-plugins"]);
+    assert_eq!(rabbitmq.port_mapper.map(|mapper| mapper.package), Some("erlang-epmd"));
+    assert_eq!(Postgresql::of(&facts).unwrap().package(""), "postgresql-server");
+    let nginx = Nginx::of(&facts).unwrap().unwrap();
+    assert!(matches!(nginx.sites, Sites::Folder { .. }) && !nginx.http2_directive);
+    assert_eq!(web_group(&facts), "nginx");
+}
+
+#[test]
 fn mongodb_keeps_its_data_where_its_vendor_says() {
     let data = |os_release: &str| Mongodb::of(&host(os_release, "")).map(|layout| layout.data);
     assert_eq!(data(DEBIAN), Some("/var/lib/mongodb"));
@@ -97,7 +112,7 @@ fn redis_and_postgresql_of_the_family_of_red_hat() {
     ] {
         let facts = host(&os_release, "");
         let layout = Redis::of(&facts).unwrap();
-        assert_eq!((layout.package, layout.main, layout.own), wanted, "{os_release}");
+        assert_eq!((layout.package, layout.main.unwrap(), layout.own), wanted, "{os_release}");
         assert_eq!(layout.unit, format!("{}.service", layout.package));
         assert_eq!((layout.users, layout.purged), (users, false), "{os_release}");
         assert_eq!(Postgresql::of(&facts).unwrap().package(""), server, "{os_release}");

@@ -8,15 +8,17 @@ use crate::failure::{Class, Fault};
 use crate::packages::Manager;
 
 /// What is supported, with everything derived from it: base, its first version, and how that is told.
-pub const SUPPORTED: [(&str, &str, &str); 5] = [
+pub const SUPPORTED: [(&str, &str, &str); 7] = [
     ("debian", "11", "Debian 11 or later"),
     ("ubuntu", "20.04", "Ubuntu 20.04 or later"),
     ("rhel", "8", "Enterprise Linux 8 to 10"),
     ("amzn", "2023", "Amazon Linux 2023"),
     ("fedora", "41", "Fedora 41 or later"),
+    ("sles", "15", "SUSE Linux Enterprise Server 15"),
+    ("opensuse-leap", "15", "openSUSE Leap 15"),
 ];
 /// The last major version of those whose next one may come with another package manager.
-const LAST: [(&str, u32); 2] = [("rhel", 10), ("amzn", 2023)];
+const LAST: [(&str, u32); 4] = [("rhel", 10), ("amzn", 2023), ("sles", 15), ("opensuse-leap", 15)];
 
 /// Can surefoot install on this host?
 ///
@@ -46,14 +48,20 @@ fn reason(facts: &Facts) -> Option<String> {
         } else if LAST.iter().any(|(name, last)| *name == base && major > *last) {
             Some("it is newer than all that surefoot was tried on".into())
         } else if Manager::of(facts).is_none() {
-            Some(format!("it has no {}", if facts.family == Family::RedHat { "dnf" } else { "apt-get" }))
+            let manager = match facts.family {
+                Family::RedHat => "dnf",
+                Family::Suse => "zypper",
+                _ => "apt-get",
+            };
+            Some(format!("it has no {manager}"))
         } else {
             None
         };
     }
     Some(match (facts.family, base) {
-        (Family::RedHat, _) => format!("'{}' is not a distribution that surefoot was tried on", facts.os),
-        (Family::Suse, _) => "it is known by name, but installing with zypper is not there yet".into(),
+        (Family::RedHat | Family::Suse, _) => {
+            format!("'{}' is not a distribution that surefoot was tried on", facts.os)
+        }
         (Family::Alpine, _) => "it is known by name, but installing with apk is not there yet".into(),
         (Family::Arch, _) => "it is known by name, but installing with pacman is not there yet".into(),
         (Family::Debian | Family::Unknown, _) => format!("'{}' is not a distribution that surefoot knows", facts.os),
@@ -81,6 +89,7 @@ fn too_old(base: &str, version: &str) -> String {
         ("amzn", _) => {
             "Amazon Linux 1 starts services with Upstart, and reached its end of life in December 2023".into()
         }
+        ("sles" | "opensuse-leap", _) => format!("{base} {version} gets no updates any more"),
         _ => format!("{base} {version} is too old"),
     }
 }

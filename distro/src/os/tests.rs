@@ -155,7 +155,8 @@ fn a_refusal_says_why_and_what_is_supported() {
         ("amzn-2", "Amazon Linux 2 has yum"),
         ("rhel-7", "Enterprise Linux 7 has yum"),
         ("fedora-40", "Fedora 40 gets no updates"),
-        ("sles-15", "zypper"),
+        ("sles-12", "sles 12.5 gets no updates"),
+        ("opensuse-tumbleweed", "'opensuse-tumbleweed' is not a distribution that surefoot was tried on"),
         ("alpine-3.20", "apk"),
         ("arch", "pacman"),
         ("nixos-24.05", "'nixos' is not a distribution that surefoot knows"),
@@ -166,7 +167,8 @@ fn a_refusal_says_why_and_what_is_supported() {
         let fault = Fault::find(&error).unwrap();
         assert_eq!(fault.class, Class::Unsupported);
         assert!(fault.message.contains(&os.name) && fault.message.contains(why), "{file}: {}", fault.message);
-        let list = "Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 8 to 10, Amazon Linux 2023, Fedora 41 or later";
+        let list = "Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 8 to 10, Amazon Linux 2023, Fedora 41 or later, \
+                    SUSE Linux Enterprise Server 15, openSUSE Leap 15";
         assert!(fault.advice.contains(list), "{}", fault.advice);
     }
     let os = parse("f", b"ID=rhel\nVERSION_ID=11.0\n", "").unwrap();

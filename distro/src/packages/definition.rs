@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Manager;
 use crate::network::Login;
-use crate::{Class, Command, Host, apt, dnf, openpgp};
+use crate::{Class, Command, Host, apt, dnf, openpgp, rpm, zypper};
 
 /// What a repository is.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,15 @@ impl Manager {
     pub fn has_suites(self) -> bool {
         match self {
             Manager::Apt => true,
-            Manager::Dnf => false,
+            Manager::Dnf | Manager::Zypper => false,
+        }
+    }
+
+    /// Can a repository be told which versions of its packages are meant?
+    pub fn has_pins(self) -> bool {
+        match self {
+            Manager::Apt | Manager::Dnf => true,
+            Manager::Zypper => false,
         }
     }
 
@@ -76,6 +84,7 @@ impl Manager {
         match self {
             Manager::Apt => "see sources.list(5) for what apt takes",
             Manager::Dnf => "see dnf.conf(5) for what dnf takes",
+            Manager::Zypper => "see zypper(8) for what zypper takes",
         }
     }
 
@@ -84,14 +93,15 @@ impl Manager {
         match self {
             Manager::Apt => apt::parts(of),
             Manager::Dnf => dnf::parts(of),
+            Manager::Zypper => zypper::parts(of),
         }
     }
 
-    /// The file that says who we are to our repository `name`; none where that stands in its definition.
+    /// The file that says who we are to our repository `name`; none where its definition has it.
     pub fn login_path(self, name: &str) -> Option<PathBuf> {
         match self {
             Manager::Apt => Some(apt::login_path(name)),
-            Manager::Dnf => None,
+            Manager::Dnf | Manager::Zypper => None,
         }
     }
 
@@ -100,6 +110,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::keyring_path(name),
             Manager::Dnf => dnf::keyring_path(name),
+            Manager::Zypper => zypper::keyring_path(name),
         }
     }
 
@@ -107,7 +118,7 @@ impl Manager {
     pub fn keyring(self, packets: Vec<u8>) -> Vec<u8> {
         match self {
             Manager::Apt => packets,
-            Manager::Dnf => openpgp::armor(&packets).into_bytes(),
+            Manager::Dnf | Manager::Zypper => openpgp::armor(&packets).into_bytes(),
         }
     }
 
@@ -116,7 +127,7 @@ impl Manager {
     pub fn trusted_keys(self, fingerprints: &[String]) -> Vec<String> {
         match self {
             Manager::Apt => Vec::new(),
-            Manager::Dnf => dnf::trusted_keys(fingerprints),
+            Manager::Dnf | Manager::Zypper => rpm::trusted_keys(fingerprints),
         }
     }
 
@@ -127,8 +138,8 @@ impl Manager {
     pub fn trust(self, host: &Host, name: &str) -> Result<()> {
         match self {
             Manager::Apt => Ok(()),
-            Manager::Dnf => {
-                let path = dnf::keyring_path(name).display().to_string();
+            Manager::Dnf | Manager::Zypper => {
+                let path = self.keyring_path(name).display().to_string();
                 let output = Command::new("rpm").args(["--import", &path]).output(&host.runner)?;
                 if output.ok() {
                     return Ok(());
@@ -147,7 +158,7 @@ impl Manager {
                 let pairs = of.uris.iter().flat_map(|uri| of.suites.iter().map(move |suite| (uri, suite)));
                 pairs.map(|(uri, suite)| apt::release_url(uri, suite)).collect()
             }
-            Manager::Dnf => of.uris.iter().map(|uri| dnf::url(uri)).collect(),
+            Manager::Dnf | Manager::Zypper => of.uris.iter().map(|uri| rpm::repos::url(uri)).collect(),
         }
     }
 
@@ -159,6 +170,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::rival(of),
             Manager::Dnf => dnf::rival(of),
+            Manager::Zypper => zypper::rival(of),
         }
     }
 }

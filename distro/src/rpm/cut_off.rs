@@ -143,11 +143,21 @@ pub fn strike_out() -> Result<()> {
     fs::remove_file(BEGUN).with_context(|| format!("removing {BEGUN}"))
 }
 
+/// Takes the keys that are called so (`gpg-pubkey-…`) out of rpm's database.
+///
+/// # Errors
+/// Class `package` where rpm refuses; `locked` where another process holds a lock.
+pub fn remove_keys(host: &Host, paths: &[&str], names: &[String], survivor: &Survivor<'_>) -> Result<()> {
+    let known = super::query(host, names)?;
+    let keys: Vec<String> = known.values().map(|key| format!("{}{}", super::KEY, key.version)).collect();
+    if keys.is_empty() { Ok(()) } else { erase(host, paths, &keys, "cannot take keys out of rpm's database", survivor) }
+}
+
 /// `rpm -e`, whoever needs them.
 ///
 /// # Errors
 /// Class `package` where rpm refuses; `locked` where another process holds a lock.
-pub fn erase(host: &Host, paths: &[&str], names: &[String], failed: &str, survivor: &Survivor<'_>) -> Result<()> {
+fn erase(host: &Host, paths: &[&str], names: &[String], failed: &str, survivor: &Survivor<'_>) -> Result<()> {
     erase_as(host, paths, &[], names, failed, survivor)
 }
 

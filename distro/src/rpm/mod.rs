@@ -1,17 +1,24 @@
-//! rpm: what it knows to be installed, one query for all names that are asked about; and what a transaction of it leaves that was cut off.
-//! Queries are those of rpm(8).
+//! rpm, and what package managers that use it have in common: what is known to be installed, one query for all names that are asked
+//! about; files that define repositories; what a transaction leaves that was cut off. Queries are those of rpm(8).
 
 mod cut_off;
+mod fetch;
 mod leftovers;
+mod mend;
+pub mod repos;
+mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use crate::packages::{Known, Package, State};
-use crate::{Class, Command, Host, Look};
+use crate::{Class, Command, Host};
 
-pub use cut_off::{erase, heard, heard_once_more, interrupted, strike_out, take_back, write_down};
+pub use cut_off::{heard, heard_once_more, interrupted, remove_keys, write_down};
+pub use fetch::fetch;
+pub use mend::{Again, mend};
+pub use said::Words;
 
 /// Name, architecture and version of a package, with its epoch where it has one.
 const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
@@ -47,22 +54,6 @@ impl Installed {
 /// Class `package`, where rpm does not say it of one of them.
 pub fn query(host: &Host, names: &[String]) -> Result<Known> {
     Ok(known(installed(host, names)?))
-}
-
-/// Which of these keys are installed, as of this look.
-///
-/// # Errors
-/// Where rpm cannot be asked.
-pub fn known_keys(look: &Look<'_>, keys: &[String]) -> Result<Known> {
-    if keys.is_empty() {
-        return Ok(Known::new());
-    }
-    if look.keys.get().is_none() {
-        let query = Command::new("rpm").args(["-q", "--qf", FORMAT, KEY.trim_end_matches('-')]);
-        let said = query.data().output(&look.host.runner)?.stdout;
-        look.keys.get_or_init(|| said);
-    }
-    Ok(known(parse(look.keys.get().map_or("", String::as_str), keys)))
 }
 
 /// What is installed of `names`, each with the name that was asked for, in the order in which it came.
@@ -167,6 +158,12 @@ fn capabilities(needs: &str) -> Vec<&str> {
     words.map(|word| &word[..word.len() - closing(word)]).collect()
 }
 
+/// The names under which rpm keeps keys that it trusts packages by, as if they were packages.
+pub fn trusted_keys(fingerprints: &[String]) -> Vec<String> {
+    let id = |fingerprint: &String| fingerprint[fingerprint.len().saturating_sub(8)..].to_ascii_lowercase();
+    fingerprints.iter().map(|fingerprint| format!("{KEY}{}", id(fingerprint))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,5 +207,11 @@ mod tests {
         ] {
             assert_eq!(capabilities(needs), wanted, "{needs}");
         }
+    }
+
+    #[test]
+    fn keys_are_named_by_the_end_of_their_fingerprint() {
+        let fingerprint = "73DABFA4777D4D7032376F409320E5A9E7C22CE8".to_owned();
+        assert_eq!(trusted_keys(&[fingerprint]), ["gpg-pubkey-e7c22ce8"]);
     }
 }

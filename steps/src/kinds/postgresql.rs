@@ -359,7 +359,7 @@ mod tests {
             assert_eq!(error.to_string(), format!("step 'db': {wanted}"));
             assert_eq!(distro::Fault::class_of(&error), distro::Class::Blueprint);
         }
-        step.facts.family = Family::Suse;
+        step.facts.family = Family::Arch;
         let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
         assert_eq!(distro::Fault::class_of(&error), distro::Class::Unsupported);
     }

@@ -263,8 +263,10 @@ impl Kind for Settings {
         };
         let mapper = layout.port_mapper;
         let units = mapper.iter().flat_map(|mapper| [mapper.socket, mapper.unit]).chain([UNIT]);
-        let mut resources: Vec<Box<dyn Resource>> =
-            vec![Box::new(Packages::new(vec![PACKAGE.to_owned()], units.map(str::to_owned).collect()))];
+        let mut resources: Vec<Box<dyn Resource>> = vec![Box::new(Packages::new(
+            layout.packages.iter().map(|name| (*name).to_owned()).collect(),
+            units.map(str::to_owned).collect(),
+        ))];
         if !layout.purged {
             resources.push(Box::new(DataFolder { path: DATA.to_owned(), package: PACKAGE.to_owned() }));
         }

@@ -142,28 +142,32 @@ impl Kind for Settings {
         if self.persistence == Some(Persistence::AppendOnly) {
             resources.push(Box::new(AppendLog { data: layout.data.to_owned(), unit: layout.unit.to_owned() }));
         }
-        resources.extend::<Vec<Box<dyn Resource>>>(vec![
-            Box::new(File { meta: meta(0o640), sensitive: true, ..File::new(layout.own, content) }),
+        resources.extend::<Vec<Box<dyn Resource>>>(vec![Box::new(File {
+            meta: meta(0o640),
+            sensitive: true,
+            ..File::new(layout.own, content)
+        })]);
+        resources.extend(layout.main.map(|main| -> Box<dyn Resource> {
             Box::new(KeyValue {
-                path: layout.main.to_owned(),
+                path: main.to_owned(),
                 format: KeyFormat::Space,
                 key: "include".to_owned(),
                 value: layout.own.to_owned(),
                 repeat: true,
                 sensitive: false,
                 stage: Stage::Configure,
-            }),
-            Box::new(Service {
-                config: vec![layout.main.into(), layout.own.into()],
-                package: Some(layout.package.to_owned()),
-                ready: Some(ready),
-                ports: vec![self.port],
-                outside: outside(&bind),
-                logs: vec![layout.log.into()],
-                independent: true,
-                ..Service::new(layout.unit)
-            }),
-        ]);
+            })
+        }));
+        resources.push(Box::new(Service {
+            config: layout.main.into_iter().chain([layout.own]).map(Into::into).collect(),
+            package: Some(layout.package.to_owned()),
+            ready: Some(ready),
+            ports: vec![self.port],
+            outside: outside(&bind),
+            logs: vec![layout.log.into()],
+            independent: true,
+            ..Service::new(layout.unit)
+        }));
         Ok(resources)
     }
 }
@@ -207,6 +211,11 @@ impl Settings {
             format!("port {}", self.port),
             login,
         ];
+        // What else is said by the package's own configuration.
+        if layout.main.is_none() {
+            let own = ["supervised auto".to_owned(), format!("dir {}", layout.data), format!("logfile {}", layout.log)];
+            lines.extend(own);
+        }
         lines.extend(self.memory.map(|size| format!("maxmemory {}", size.0)));
         lines.extend(self.memory_policy.map(|policy| format!("maxmemory-policy {}", policy.word())));
         lines.extend(self.persistence.map(|persistence| {
@@ -234,6 +243,25 @@ mod tests {
     use crate::kinds::testing::{Step, names, wants};
 
     const OWN: &str = "file /etc/redis/surefoot.conf";
+
+    #[test]
+    fn where_each_configuration_is_a_server_of_its_own() {
+        let mut step = Step::new("redis");
+        (step.facts.family, step.facts.base) = (Family::Suse, "sles".to_owned());
+        let resources = step.expand::<Settings>(json!({"password": "x"})).unwrap();
+        let expected = [
+            "packages all",
+            "directory /var/lib/redis/surefoot",
+            "data_folder /var/lib/redis/surefoot",
+            OWN,
+            "service redis@surefoot.service",
+        ];
+        assert_eq!(names(&resources), expected);
+        let own = wants(&resources, OWN);
+        for line in ["supervised auto", "dir /var/lib/redis/surefoot", "logfile /var/log/redis/surefoot.log"] {
+            assert!(own.contains(&format!("\n{line}\n")), "{own}");
+        }
+    }
 
     #[test]
     fn what_a_step_expands_to() {
@@ -336,7 +364,7 @@ mod tests {
                 (distro::Class::Blueprint, wanted)
             );
         }
-        step.facts.family = Family::Suse;
+        step.facts.family = Family::Arch;
         let error = step.expand::<Settings>(json!({"password": "x"})).unwrap_err();
         assert_eq!(distro::Fault::class_of(&error), distro::Class::Unsupported);
     }

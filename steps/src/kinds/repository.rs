@@ -20,16 +20,16 @@ use crate::resources::repository::Repository;
 use crate::resources::trusted_keys::TrustedKeys;
 use crate::{Resource, Stage};
 
-/// Adds a package repository for apt or dnf, trusted by its own keyring only. Packages and the index have to be signed.
+/// Adds a package repository for apt, dnf or zypper, trusted by its own keyring only. Packages and the index have to be signed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Name of its files in /etc/apt or /etc/yum.repos.d; the step's id, where it is not given.
+    /// Name of its files in /etc/apt, /etc/yum.repos.d or /etc/zypp/repos.d; the step's id, where it is not given.
     name: Option<String>,
     /// Where it is: `https://packages.example.com/deb`. Several are mirrors of each other.
     #[schemars(length(min = 1))]
     uris: Vec<String>,
-    /// Suites, often the distribution's codename; or paths that end in `/`, for a repository without `dists`. None for dnf: there 'uris'
+    /// Suites, often the distribution's codename; or paths that end in `/`, for a repository without `dists`. None for dnf and zypper: there 'uris'
     /// say it all.
     #[serde(default)]
     suites: Vec<String>,
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Full fingerprints of all primary keys in that file. A file with another key in it is refused.
     #[schemars(length(min = 1))]
     fingerprints: Vec<String>,
-    /// Which versions apt prefers. dnf sees nothing of the repository but these, and knows `version …` alone.
+    /// Which versions apt prefers. dnf sees nothing of the repository but these, and knows `version …` alone; zypper has none.
     #[serde(default)]
     pins: Vec<PinSettings>,
     /// Files in which another installer may have put the same repository, with a keyring of its own, which package managers do not take
@@ -207,6 +207,9 @@ impl Settings {
 
     /// What a repository has besides its address.
     fn check_suites(&self, manager: Manager) -> Result<(), String> {
+        if !manager.has_pins() && !self.pins.is_empty() {
+            return Err(format!("'pins' are nothing that {} has", manager.name()));
+        }
         if !manager.has_suites() {
             let more = [&self.suites, &self.components, &self.architectures].iter().any(|list| !list.is_empty());
             let other = self.pins.iter().any(|pin| !pin.pin.starts_with("version "));

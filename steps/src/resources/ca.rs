@@ -58,7 +58,7 @@ impl Resource for Ca {
     }
 
     fn stage(&self) -> Stage {
-        Stage::Configure
+        if self.store.is_its_managers { Stage::Prepare } else { Stage::Configure }
     }
 
     fn claims(&self) -> Vec<Claim> {

@@ -1,24 +1,24 @@
-//! The repositories that the host's own files define.
+//! Repositories as files in a folder define them: what dnf and zypper have in common.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::definition::{FOLDER, url};
+use crate::Facts;
 use crate::packages::Entry;
-use crate::{Facts, Host};
+use crate::packages::definition::{Definition, Rival};
 
 /// A section of a `.repo` file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Repo {
-    pub id: String,
-    pub file: PathBuf,
+struct Repo {
+    id: String,
+    file: PathBuf,
     options: BTreeMap<String, String>,
 }
 
 /// Every repository below `folder`, switched off or not.
-pub(super) fn sections(folder: &Path) -> Result<Vec<Repo>> {
+fn sections(folder: &Path) -> Result<Vec<Repo>> {
     let mut files = Vec::new();
     match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -87,17 +87,31 @@ impl Repo {
     }
 }
 
-/// Every repository of `host` that is switched on.
+/// Where the index of a repository begins.
+pub fn url(uri: &str) -> String {
+    format!("{}/repodata/repomd.xml", uri.trim_end_matches('/'))
+}
+
+/// A repository with the name of `of` in another file than `own`, below `folder`.
+///
+/// # Errors
+/// Where a file that defines repositories cannot be read.
+pub fn rival(folder: &Path, own: &Path, of: &Definition) -> Result<Option<Rival>> {
+    let mut found = sections(folder)?.into_iter();
+    let found = found.find(|repo| repo.id == of.name && repo.file != own && !of.replaces.contains(&repo.file));
+    Ok(found.map(|repo| Rival { says: format!("[{}]", repo.id), file: repo.file }))
+}
+
+/// Every repository below `folder` that is switched on. A file each in `variables` has what stands for its name in addresses.
 ///
 /// # Errors
 /// Where a file that defines some cannot be read.
-pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
-    let variables = variables(&host.facts, Path::new("/etc/dnf/vars"));
-    let repos = sections(Path::new(FOLDER))?;
-    Ok(repos.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
+pub fn repositories(facts: &Facts, folder: &Path, variables: &Path) -> Result<Vec<Entry>> {
+    let variables = self::variables(facts, variables);
+    Ok(sections(folder)?.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
 }
 
-/// What stands for `$name` in addresses: dnf's own, and a file each for the host's.
+/// What stands for `$name` in addresses: the package manager's own, and a file each for the host's.
 fn variables(facts: &Facts, folder: &Path) -> BTreeMap<String, String> {
     let release = facts.major.map_or(facts.version.clone(), |major| major.to_string());
     let own = [("releasever", release), ("basearch", facts.arch.clone()), ("arch", facts.arch.clone())];
@@ -122,6 +136,11 @@ fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_an_index_begins() {
+        assert_eq!(url("https://a.example.net/el9/"), "https://a.example.net/el9/repodata/repomd.xml");
+    }
 
     #[test]
     fn what_the_files_define() {

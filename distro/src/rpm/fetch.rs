@@ -1,9 +1,30 @@
 //! Fetching a single file, by the program that rpm itself uses for it.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
-use super::{FETCH_LIMIT, said};
+use super::Words;
 use crate::{Class, Command, Host};
+
+/// How long fetching may take in all.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+const SAID: Words = Words {
+    program: "curl",
+    classes: &[
+        ("Could not resolve proxy", Class::Proxy),
+        ("from proxy after CONNECT", Class::Proxy),
+        ("returned error: 407", Class::Proxy),
+        ("Could not resolve host", Class::Dns),
+        ("SSL certificate problem", Class::Tls),
+        ("SSL peer certificate", Class::Tls),
+        ("SSL connect error", Class::Tls),
+        ("error: 404", Class::Repository),
+    ],
+    heads: &["curl:"],
+    advice: &[],
+};
 
 /// What stands at `url`.
 ///
@@ -21,9 +42,9 @@ pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
     let trusted = network.bundle().map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
     let config = [login, trusted].into_iter().flatten().collect::<String>();
     let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(config);
-    let output = command.limit(FETCH_LIMIT).data().output(&host.runner)?;
+    let output = command.limit(LIMIT).data().output(&host.runner)?;
     if output.ok() {
         return Ok(output.stdout.into_bytes());
     }
-    Err(said::fault(&output, Class::Http, &format!("{url} cannot be fetched")).into())
+    Err(SAID.fault(&output, Class::Http, &format!("{url} cannot be fetched")).into())
 }

@@ -1,0 +1,61 @@
+//! What package managers that use rpm say when something fails, read by tables of their words.
+
+use crate::command::Output;
+use crate::{Class, Fault};
+
+/// The words of one of them.
+pub struct Words {
+    /// Its name.
+    pub program: &'static str,
+    /// What a failure is by the words of it, the most telling first.
+    pub classes: &'static [(&'static str, Class)],
+    /// What lines begin with that tell of one.
+    pub heads: &'static [&'static str],
+    /// What there is to do about one by the words of it; where none is there, by its class.
+    pub advice: &'static [(&'static str, &'static str)],
+}
+
+impl Words {
+    /// Lines that tell of a failure, each once.
+    pub fn complaints(&self, output: &Output) -> Vec<String> {
+        let mut told: Vec<String> = Vec::new();
+        for line in output.stdout.lines().chain(output.stderr.lines()) {
+            let begins = self.heads.iter().any(|head| line.starts_with(head));
+            let is_one = begins || self.classes.iter().any(|(words, _)| line.contains(words));
+            let line = line.trim();
+            if is_one && !line.ends_with("Error:") && !told.iter().any(|known| known == line) {
+                told.push(line.to_owned());
+            }
+        }
+        told
+    }
+
+    /// The failure that `output` tells of; of `class`, where its words tell no other.
+    pub fn fault(&self, output: &Output, class: Class, message: &str) -> Fault {
+        let complaints = self.complaints(output);
+        let has = |words: &str| complaints.iter().any(|line| line.contains(words));
+        let class = self.classes.iter().find(|(words, _)| has(words)).map_or(class, |(_, class)| *class);
+        let advice = self.advice.iter().find(|(words, _)| has(words)).map(|(_, advice)| (*advice).to_owned());
+        let advice = advice.unwrap_or_else(|| self.by_class(class));
+        let evidence = if complaints.is_empty() { output.tail.clone() } else { complaints };
+        Fault::new(class, message).evidence(evidence).command(output.ran.clone()).advice(advice)
+    }
+
+    fn by_class(&self, class: Class) -> String {
+        let advice = match class {
+            Class::Disk => "make room there, then go on with --resume",
+            Class::Memory => "free memory or add some, then go on with --resume",
+            Class::Proxy => "check the proxy and its login (--proxy), then go on with --resume",
+            Class::Dns => "check the name and this host's DNS, or give a proxy with --proxy, then go on with --resume",
+            Class::Tls => {
+                "give the certificate of the CA that signs there with --ca-file, or check the clock, then go on with --resume"
+            }
+            Class::Http => "check whether this host may reach that address, then go on with --resume",
+            Class::Repository => {
+                "check the address of the repository and whether it has this release of the distribution"
+            }
+            _ => return format!("mend what {} says above, then go on with --resume", self.program),
+        };
+        advice.to_owned()
+    }
+}

@@ -1,0 +1,70 @@
+//! zypper and rpm: the index, the solver's answer, and transactions, on SUSE Linux Enterprise and openSUSE Leap.
+//!
+//! Options and exit codes are those of zypper(8). Packages of these distributions start no service by themselves, so nothing is held back
+//! while they are installed.
+
+mod definition;
+mod index;
+mod said;
+mod solver;
+mod transaction;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::command::Output;
+use crate::{Command, Host, locks};
+
+pub use definition::{definition_path, keyring_path, parts, repositories, rival};
+pub use index::{has_any, index, remove_index, update};
+pub use said::is_stale_index;
+pub use solver::{simulate, simulate_removal};
+pub use transaction::{download, finish, install, remove};
+
+/// What zypper and rpm take: a file with the pid of whoever uses libzypp, and rpm's own lock.
+pub const LOCKS: [&str; 2] = ["/run/zypp.pid", "/var/lib/rpm/.rpm.lock"];
+
+/// A folder for what libzypp needs while it works, packages before they are in its cache among it: a kill leaves it, and libzypp never removes what
+/// an earlier one left.
+const SCRATCH: &str = "/var/lib/surefoot/.zypp";
+/// Exit code where another process holds the lock.
+const LOCKED: i32 = 7;
+/// How long fetching may take in all.
+const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// What every call begins with: zypper takes these before what it is to do.
+fn words<'a>(to_do: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    ["zypper", "--non-interactive", "--no-color"].into_iter().chain(to_do).map(str::to_owned).collect()
+}
+
+fn zypper<'a>(words: &[String]) -> Command<'a> {
+    Command::new(words[0].as_str()).args(words[1..].iter().cloned())
+}
+
+/// Runs what `command` makes when nobody holds a lock; again, where somebody takes it in between.
+///
+/// # Errors
+/// As [`locks::when_free`]; where the folder for what libzypp needs meanwhile cannot be removed.
+fn when_free<'a>(host: &Host, command: impl Fn() -> Command<'a>) -> Result<Output> {
+    let output = locks::when_free(
+        host,
+        &LOCKS,
+        |output| output.ran.exit == Some(LOCKED),
+        |_| {
+            // Where that fails, libzypp says so.
+            let _ = clear().and_then(|()| Ok(std::fs::create_dir_all(SCRATCH)?));
+            command().env("ZYPPTMPDIR", SCRATCH)
+        },
+    )?;
+    clear()?;
+    Ok(output)
+}
+
+/// Removes what libzypp needed meanwhile, and a kill left. Nobody may be at it.
+fn clear() -> Result<()> {
+    match std::fs::remove_dir_all(SCRATCH) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result.with_context(|| format!("removing {SCRATCH}")),
+    }
+}
