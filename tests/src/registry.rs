@@ -134,10 +134,18 @@ fn remove_abandoned() -> Result<()> {
         match Record::load(&entry.file_name().to_string_lossy()) {
             Ok(record) if record.kept => {}
             Ok(record) => cleanup::remove_host(&record)?,
+            Err(_) if is_kept(&entry.path()) => {}
             Err(_) => cleanup::discard(&entry.path())?,
         }
     }
     Ok(())
+}
+
+/// Does a lab of another version want to keep the host in this folder?
+fn is_kept(dir: &Path) -> bool {
+    let record =
+        fs::read(dir.join("host.json")).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    record.is_some_and(|record| record["kept"] == true)
 }
 
 /// The lock of a host that nobody owns. A host may go while it is looked at.
