@@ -27,6 +27,8 @@ pub struct Look<'h> {
     pub host: &'h Host,
     pub(crate) dpkg: OnceCell<Dpkg>,
     pub(crate) rpm: RefCell<HashMap<String, Option<Package>>>,
+    /// What rpm says of all keys: it takes its time to start, and each repository asks for its own.
+    pub(crate) keys: OnceCell<String>,
     pub(crate) units: RefCell<HashMap<String, Unit>>,
     pub(crate) users: RefCell<HashMap<String, Option<User>>>,
     pub(crate) groups: RefCell<HashMap<String, Option<Group>>>,
@@ -39,6 +41,7 @@ impl<'h> Look<'h> {
             host,
             dpkg: OnceCell::new(),
             rpm: RefCell::default(),
+            keys: OnceCell::new(),
             units: RefCell::default(),
             users: RefCell::default(),
             groups: RefCell::default(),

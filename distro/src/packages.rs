@@ -175,7 +175,10 @@ impl Look<'_> {
                 let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
                 let mut seen = self.rpm.borrow_mut();
                 let unseen: Vec<String> = names.iter().filter(|name| !seen.contains_key(*name)).cloned().collect();
-                let mut found = rpm::query(self.host, &unseen)?;
+                let (keys, others): (Vec<String>, Vec<String>) =
+                    unseen.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
+                let mut found = rpm::query(self.host, &others)?;
+                found.extend(rpm::known_keys(self, &keys)?);
                 seen.extend(unseen.into_iter().map(|name| {
                     let package = found.remove(&name);
                     (name, package)

@@ -73,9 +73,7 @@ fn comes_and_goes(suite: Suite, series: &[&str]) -> Result<()> {
     assert_eq!(host.sh("rpm -q --qf '%{VERSION} ' st2 st2web st2chatops nodejs")?, "3.9.0 3.9.0 3.9.0 20.19.0");
     ensure_said(&host.exec(INSTALL)?.ok()?, " in place, 0 changed, 0 failed")?;
     let took = host.quickest(&INSTALL)?;
-    // rpm is asked for the keys of each repository, and newer ones take their time.
-    let limit = Duration::from_millis(if suite == Suite::El9 { 250 } else { 500 });
-    ensure!(took < limit, "a second run took {took:?}");
+    ensure!(took < Duration::from_millis(250), "a second run took {took:?}");
 
     host.surefoot("uninstall --purge --yes")?.ok()?;
     rpm::nothing_is_left(&before, &host, &LEFT)

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use crate::packages::{Known, Package, State};
-use crate::{Class, Command, Host};
+use crate::{Class, Command, Host, Look};
 
 pub use cut_off::{heard, heard_once_more, interrupted, remove_keys, write_down};
 pub use fetch::fetch;
@@ -54,6 +54,22 @@ impl Installed {
 /// Class `package`, where rpm does not say it of one of them.
 pub fn query(host: &Host, names: &[String]) -> Result<Known> {
     Ok(known(installed(host, names)?))
+}
+
+/// Which of these keys are installed, as of this look.
+///
+/// # Errors
+/// Where rpm cannot be asked.
+pub fn known_keys(look: &Look<'_>, keys: &[String]) -> Result<Known> {
+    if keys.is_empty() {
+        return Ok(Known::new());
+    }
+    if look.keys.get().is_none() {
+        let query = Command::new("rpm").args(["-q", "--qf", FORMAT, KEY.trim_end_matches('-')]);
+        let said = query.data().output(&look.host.runner)?.stdout;
+        look.keys.get_or_init(|| said);
+    }
+    Ok(known(parse(look.keys.get().map_or("", String::as_str), keys)))
 }
 
 /// What is installed of `names`, each with the name that was asked for, in the order in which it came.
