@@ -129,18 +129,18 @@ pub fn wait_free(runner: &Runner, paths: &[&str], limit: Duration) -> Result<()>
 /// is told how long may still be waited for locks.
 ///
 /// # Errors
-/// As [`wait_free`], and where the command cannot be run.
+/// As [`wait_free`], and where the command cannot be made or run.
 pub fn when_free<'a>(
     host: &Host,
     paths: &[&str],
     mut lost: impl FnMut(&Output) -> bool,
-    command: impl Fn(Duration) -> Command<'a>,
+    command: impl Fn(Duration) -> Result<Command<'a>>,
 ) -> Result<Output> {
     let (limit, began) = (limit(), Instant::now());
     loop {
         let left = limit.saturating_sub(began.elapsed());
         wait_free(&host.runner, paths, left)?;
-        let output = command(left).output(&host.runner)?;
+        let output = command(left)?.output(&host.runner)?;
         if !lost(&output) || began.elapsed() >= limit {
             return Ok(output);
         }

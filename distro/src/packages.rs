@@ -423,8 +423,8 @@ impl Manager {
     pub fn finish(self, host: &Host, going: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
         match self {
             Manager::Apt => dpkg::finish(host, going, deny, survivor),
-            Manager::Dnf => dnf::finish(host, survivor),
-            Manager::Zypper => zypper::finish(host, survivor),
+            Manager::Dnf => dnf::finish(host, going, survivor),
+            Manager::Zypper => zypper::finish(host, going, survivor),
         }
     }
 

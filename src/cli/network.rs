@@ -78,10 +78,10 @@ fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
     let (settings, logins) = network.lasting_apt_settings();
     let is_dnf = match Manager::of(facts) {
         Some(Manager::Zypper) => {
-            let advice = "leave --keep-proxy out, and write the proxy into /etc/sysconfig/proxy: `yast proxy` does";
+            let advice = "leave it out, and write the proxy into that file (`yast proxy`)";
             return Err(Fault::new(
                 Class::Unsupported,
-                "where zypper is told a proxy for good is not known to surefoot",
+                "--keep-proxy is not for zypper: /etc/sysconfig/proxy is the administrator's",
             )
             .advice(advice)
             .into());

@@ -198,13 +198,15 @@ fn a_killed_transaction_of_zypper_is_waited_for_or_done_once_more() -> Result<()
 }
 
 fn killed_transaction(at: Place) -> Result<()> {
-    let ((_, package, server), (program, unit)) = (at, program_and_unit(at));
-    for (killed, goes_on) in [("surefoot", true), ("surefoot dnf zypper bash rpm", false)] {
+    let ((suite, package, server), (program, unit)) = (at, program_and_unit(at));
+    // zypper starts an rpm for each package, which can be killed alone.
+    let alone = (suite == Suite::Leap).then_some(("rpm", false));
+    for (killed, goes_on) in [("surefoot", true), ("surefoot dnf zypper bash rpm", false)].into_iter().chain(alone) {
         let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
         let host = host_at(at, &web, &repo)?;
         host.sh(&format!(
             "surefoot install /root/cache --yes >/dev/null 2>&1 & until test -e {program}; do :; done; \
-             for name in {killed}; do pkill -9 -x $name || true; done"
+             for name in {killed}; do pkill -9 -x $name || true; done; wait || true"
         ))?;
         let resumed = host.surefoot("install --resume --yes")?.ok()?;
         ensure!(resumed.stderr.contains("taking back a transaction") != goes_on, "{killed}:\n{}", resumed.stderr);
@@ -306,7 +308,7 @@ fn zypper_goes_by_a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -
     proxy_mirror_and_ca(
         LEAP,
         "/etc/zypp/credentials.d/surefoot-lab",
-        "/var/log/zypper.log /etc/zypp/repos.d/*",
+        "/var/log/zypper.log /var/log/zypp/history",
         "credentials=surefoot-lab",
     )
 }

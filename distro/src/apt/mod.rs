@@ -65,7 +65,7 @@ fn when_free<'a>(host: &Host, paths: &[&str], command: impl Fn(u64) -> Command<'
         runs += 1;
         !output.ok() && runs <= LOST_RACES && said::lost_a_lock(output)
     };
-    locks::when_free(host, paths, lost, |left| command(left.as_secs()))
+    locks::when_free(host, paths, lost, |left| Ok(command(left.as_secs())))
 }
 
 /// How often something is tried that may be otherwise in a moment, and how long is waited first; then thrice as long.

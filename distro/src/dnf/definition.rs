@@ -60,7 +60,8 @@ pub fn rival(of: &Definition) -> Result<Option<Rival>> {
 /// # Errors
 /// Where a file that defines some cannot be read.
 pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
-    repos::repositories(&host.facts, Path::new(FOLDER), Path::new("/etc/dnf/vars"))
+    let release = host.facts.major.map_or(host.facts.version.clone(), |major| major.to_string());
+    repos::repositories(&host.facts, &release, Path::new(FOLDER), Path::new("/etc/dnf/vars"))
 }
 
 #[cfg(test)]

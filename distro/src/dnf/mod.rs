@@ -62,7 +62,11 @@ fn words<S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> Ve
     ["dnf".to_owned()].into_iter().chain(to_do.into_iter().map(Into::into)).chain(options).collect()
 }
 
+fn is_locked(output: &Output) -> bool {
+    output.ran.exit == Some(LOCKED)
+}
+
 /// Runs what `command` makes when nobody holds a lock; again, where somebody takes it in between.
 fn when_free<'a>(host: &Host, command: impl Fn() -> Command<'a>) -> Result<Output> {
-    locks::when_free(host, &LOCKS, |output| output.ran.exit == Some(LOCKED), |_| command())
+    locks::when_free(host, &LOCKS, is_locked, |_| Ok(command()))
 }

@@ -2,20 +2,19 @@
 
 use anyhow::Result;
 
-use super::{FETCH_LIMIT, LOCKS, dnf, said, simulate, when_free, words};
+use super::{FETCH_LIMIT, LOCKS, dnf, is_locked, said, simulate, when_free, words};
 use crate::command::Output;
-use crate::packages::Survivor;
-use crate::rpm::Again;
-use crate::{Class, Command, Host, rpm};
+use crate::packages::{Move, Solution, Survivor};
+use crate::rpm::{Again, Means};
+use crate::{Class, Host, rpm};
 
 /// Installs `names` in one transaction.
 ///
 /// # Errors
 /// [`crate::packages::Manager::install`].
 pub fn install(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
-    finish(host, survivor)?;
-    rpm::write_down(&simulate(host, names)?)?;
-    let output = transaction(host, "install", names, rpm::heard, survivor)?;
+    finish(host, &[], survivor)?;
+    let output = transaction(host, "install", names, Some(&simulate(host, names)?), survivor)?;
     if output.ok() {
         return Ok(());
     }
@@ -41,10 +40,10 @@ pub fn download(host: &Host, names: &[String]) -> Result<()> {
 /// # Errors
 /// [`crate::packages::Manager::remove`].
 pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
-    finish(host, survivor)?;
+    finish(host, names, survivor)?;
     let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
     if !names.is_empty() {
-        let output = transaction(host, "remove", &names, rpm::heard, survivor)?;
+        let output = transaction(host, "remove", &names, None, survivor)?;
         if !output.ok() {
             return Err(said::fault(&output, Class::Package, &format!("removing {} failed", names.join(", "))).into());
         }
@@ -56,35 +55,47 @@ pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<
 ///
 /// # Errors
 /// As there.
-pub fn finish(host: &Host, survivor: &Survivor<'_>) -> Result<()> {
-    rpm::mend(host, &LOCKS, survivor, |again, names| {
+pub fn finish(host: &Host, going: &[String], survivor: &Survivor<'_>) -> Result<()> {
+    let run = |again: Again, names: &[String]| {
         let action = if again == Again::Install { "install" } else { "reinstall" };
-        let output = transaction(host, action, names, rpm::heard_once_more, survivor)?;
+        let output = transaction(host, action, names, None, survivor)?;
         if output.ok() {
             return Ok(());
         }
         let message = format!("an upgrade that was cut off cannot be done once more: {}", names.join(", "));
         Err(said::fault_of_packages(host, &output, &message).into())
-    })
+    };
+    let means = Means { locks: &LOCKS, exactly, simulate: &|names| simulate(host, names), run: &run };
+    rpm::mend(host, &means, going, survivor)
 }
 
-/// dnf's `action`, as the command that `heard` makes of it.
-fn transaction<'a>(
+/// `redis-7.0.15-1.el9`; of a foreign architecture `glibc-2.34-100.el9.i686`.
+fn exactly(one: &Move) -> String {
+    let foreign = one.name.rsplit_once('.').filter(|(_, arch)| ["i686", "x86_64", "aarch64"].contains(arch));
+    match foreign {
+        Some((name, arch)) => format!("{name}-{}.{arch}", one.to),
+        None => format!("{}-{}", one.name, one.to),
+    }
+}
+
+/// dnf's `action`; what it brings, where that is to be written down.
+fn transaction(
     host: &Host,
     action: &str,
     names: &[String],
-    heard: fn(Vec<String>) -> Command<'a>,
-    survivor: &'a Survivor<'_>,
+    solution: Option<&Solution>,
+    survivor: &Survivor<'_>,
 ) -> Result<Output> {
     let tell = |line: &str| {
         if let Some((percent, text)) = progress(line) {
             host.runner.progress(percent, text);
         }
     };
-    when_free(host, || {
-        let to_do = [action, "--assumeyes"].map(str::to_owned).into_iter().chain(names.iter().cloned());
-        heard(words(host, to_do)).on_start(survivor).on_status(&tell)
-    })
+    let to_do = [action, "--assumeyes"].map(str::to_owned).into_iter().chain(names.iter().cloned());
+    // A signal that ended it is told by a code from 128 on.
+    let ended = "[0-9]|[0-9][0-9]|1[01][0-9]|12[0-7]";
+    let transaction = rpm::Transaction { words: words(host, to_do), solution, ended };
+    transaction.run(host, &LOCKS, is_locked, |command| Ok(command.on_start(survivor).on_status(&tell)))
 }
 
 /// `  Installing       : redis-7.0.15-1.el9.x86_64                              1/1 `; with dnf 5
@@ -107,6 +118,15 @@ fn progress(line: &str) -> Option<(f32, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_in_one_version() {
+        for (name, wanted) in
+            [("redis", "redis-7-1"), ("python3.11", "python3.11-7-1"), ("glibc.i686", "glibc-7-1.i686")]
+        {
+            assert_eq!(exactly(&Move { name: name.into(), from: None, to: "7-1".into() }), wanted);
+        }
+    }
 
     #[test]
     fn progress_is_told_of_what_rpm_does() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::Manager;
-use crate::network::Login;
+use crate::network::{Login, Mirror};
 use crate::{Class, Command, Host, apt, dnf, openpgp, rpm, zypper};
 
 /// What a repository is.
@@ -101,7 +101,22 @@ impl Manager {
     pub fn login_path(self, name: &str) -> Option<PathBuf> {
         match self {
             Manager::Apt => Some(apt::login_path(name)),
-            Manager::Dnf | Manager::Zypper => None,
+            Manager::Dnf => None,
+            Manager::Zypper => Some(zypper::login_path(name)),
+        }
+    }
+
+    /// What stands in that file, of the logins to `mirrors`; empty where there is none.
+    pub fn logins(self, mirrors: &[Mirror]) -> String {
+        match self {
+            Manager::Apt => {
+                let together = |all: String, login: String| if all.contains(&login) { all } else { all + &login };
+                mirrors.iter().map(Mirror::apt_login).fold(String::new(), together)
+            }
+            Manager::Dnf => String::new(),
+            Manager::Zypper => {
+                mirrors.iter().find_map(|mirror| mirror.login.as_ref()).map(zypper::login).unwrap_or_default()
+            }
         }
     }
 

@@ -17,42 +17,71 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::{Installed, leftovers};
+use crate::command::Output;
 use crate::packages::{Move, Solution, Survivor};
 use crate::{Class, Command, Host, locks};
 
 /// What the transaction at work brings: a line each, `name`, the version that comes, and in an upgrade the one that makes way.
 const BEGUN: &str = "/var/lib/surefoot/.rpm";
-/// A command with a reader of its own, so that what it says goes somewhere also when we are gone: it would end in the middle of a transaction.
-/// The file that it is called by, if any, is removed where no signal ended it, which the exit code tells.
-const HEARD: &str = r#""$@" 2>&1 | tee -p /dev/null /dev/fd/{}; exit=$?
-[ $exit -ge 128 ] || [ -z "$0" ] || rm -f "$0"
-exit $exit"#;
+const FOLDER: &str = "/var/lib/surefoot";
 
-/// The transaction that `words` are, with a reader that outlives us. What was written down is struck out when it has ended by itself.
-pub fn heard<'a>(words: Vec<String>) -> Command<'a> {
-    with_reader(BEGUN, words)
+/// A transaction that brings what `solution` says, as the words of a command. It has a reader of its own, so that what it says goes somewhere also
+/// when we are gone: it would end in the middle.
+pub struct Transaction<'s> {
+    /// The command.
+    pub words: Vec<String>,
+    /// What it brings; none where it brings nothing, or that is written down already and stays.
+    pub solution: Option<&'s Solution>,
+    /// Exit codes of a transaction that came to its end, as a pattern of the shell's: what was written down is struck out.
+    pub ended: &'static str,
 }
 
-/// The same, and what was written down stays.
-pub fn heard_once_more<'a>(words: Vec<String>) -> Command<'a> {
-    with_reader("", words)
+impl Transaction<'_> {
+    /// Runs it when nobody holds one of the locks `paths`, as `command` makes of it; again, where its output says that it was `locked` out. What it brings is
+    /// written down when the locks are free, and struck out where it did not begin: nobody else's packages are taken back later.
+    ///
+    /// # Errors
+    /// As [`locks::when_free`]; where it cannot be written down.
+    pub fn run<'a>(
+        &self,
+        host: &Host,
+        paths: &[&str],
+        locked: impl Fn(&Output) -> bool,
+        command: impl Fn(Command<'a>) -> Result<Command<'a>>,
+    ) -> Result<Output> {
+        let is_new = self.solution.is_some();
+        let output = locks::when_free(host, paths, &locked, |_| {
+            self.solution.map_or(Ok(()), write_down)?;
+            command(self.command())
+        })?;
+        if is_new && locked(&output) {
+            strike_out()?;
+        }
+        Ok(output)
+    }
+
+    fn command<'a>(&self) -> Command<'a> {
+        let strike_out = match self.solution {
+            Some(_) => format!("case $exit in {}) rm -f {BEGUN};; esac\n", self.ended),
+            None => String::new(),
+        };
+        let script = format!("\"$@\" 2>&1 | tee -p /dev/null /dev/fd/{{}}; exit=$?\n{strike_out}exit $exit");
+        let command = Command::new("bash").args(["-o", "pipefail", "-c", &script, "bash"]);
+        command.args(self.words.iter().cloned()).never_killed()
+    }
 }
 
-fn with_reader<'a>(strikes_out: &str, words: Vec<String>) -> Command<'a> {
-    Command::new("bash").args(["-o", "pipefail", "-c", HEARD, strikes_out]).args(words).never_killed()
-}
-
-/// Writes down what a transaction is about to bring.
-///
-/// # Errors
-/// Where that cannot be written.
-pub fn write_down(solution: &Solution) -> Result<()> {
-    let path = Path::new(BEGUN);
+/// Writes down what a transaction is about to bring: all of it or nothing.
+fn write_down(solution: &Solution) -> Result<()> {
+    let (path, folder) = (Path::new(BEGUN), Path::new(FOLDER));
+    let draft = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        let mut file = fs::File::create(path)?;
+        fs::create_dir_all(folder)?;
+        let mut file = fs::File::create(&draft)?;
         file.write_all(text(solution).as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        fs::File::open(folder)?.sync_all()
     };
     write().with_context(|| format!("writing {BEGUN}"))
 }
@@ -66,13 +95,13 @@ fn text(solution: &Solution) -> String {
     new.chain(upgraded).collect()
 }
 
-/// A line without a version is of a new package, as earlier versions of surefoot wrote it.
+/// A line that does not end, and one without a version, say nothing: what is not known is not taken back.
 fn parse(text: &str) -> Vec<Move> {
     let one = |line: &str| {
-        let mut words = line.split(' ').map(str::to_owned);
-        Some(Move { name: words.next()?, to: words.next().unwrap_or_default(), from: words.next() })
+        let mut words = line.strip_suffix('\n')?.split(' ').map(str::to_owned);
+        Some(Move { name: words.next()?, to: words.next()?, from: words.next() })
     };
-    text.lines().filter_map(one).collect()
+    text.split_inclusive('\n').filter_map(one).collect()
 }
 
 fn begun() -> Result<Vec<Move>> {
@@ -94,20 +123,13 @@ fn names<'m>(moves: impl IntoIterator<Item = &'m Move>) -> Vec<String> {
     moves.into_iter().map(|one| one.name.clone()).collect()
 }
 
-/// A transaction that was cut off, with what it brought taken back.
-pub struct CutOff {
-    /// Names of all packages that it was bringing.
-    pub names: Vec<String>,
-    /// Names of those of them that are upgraded: the old version or the new one is there, and no more than one.
-    pub upgraded: Vec<String>,
-}
-
-/// Takes back what a transaction brought that was cut off: nobody knows how far it came. What was written down stays. None where none was. `paths` are
+/// Takes back what a transaction brought that was cut off, and tells what that was: nobody knows how far it came. Of a package that is upgraded, the old version or
+/// the new one is there afterwards, and no more than one. What was written down stays. None where none was cut off. `paths` are
 /// the locks of what asks rpm here.
 ///
 /// # Errors
 /// Class `package` where a package cannot be taken back; `locked` where another process holds a lock.
-pub fn take_back(host: &Host, paths: &[&str], survivor: &Survivor<'_>) -> Result<Option<CutOff>> {
+pub fn take_back(host: &Host, paths: &[&str], survivor: &Survivor<'_>) -> Result<Option<Vec<Move>>> {
     let began = match fs::metadata(BEGUN).and_then(|meta| meta.modified()) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         result => result.with_context(|| format!("looking at {BEGUN}"))?,
@@ -132,15 +154,18 @@ pub fn take_back(host: &Host, paths: &[&str], survivor: &Survivor<'_>) -> Result
     // What somebody else is unpacking at this moment has such names, too.
     locks::wait_free(&host.runner, paths, locks::limit())?;
     leftovers::remove(began)?;
-    Ok(Some(CutOff { names: names(&moves), upgraded: names(upgraded) }))
+    Ok(Some(moves))
 }
 
-/// Strikes out what was written down.
+/// Strikes out what was written down, if it was.
 ///
 /// # Errors
 /// Where that cannot be done.
 pub fn strike_out() -> Result<()> {
-    fs::remove_file(BEGUN).with_context(|| format!("removing {BEGUN}"))
+    match fs::remove_file(BEGUN) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result.with_context(|| format!("removing {BEGUN}")),
+    }
 }
 
 /// Takes the keys that are called so (`gpg-pubkey-…`) out of rpm's database.
@@ -175,7 +200,7 @@ fn erase_as(
         host,
         paths,
         |_| false,
-        |_| Command::new("rpm").args(words.clone()).never_killed().on_start(survivor),
+        |_| Ok(Command::new("rpm").args(words.clone()).never_killed().on_start(survivor)),
     )?;
     if output.ok() {
         return Ok(());
@@ -185,9 +210,8 @@ fn erase_as(
 
 /// What rpm calls those of `new` that are there in the version that came.
 fn brought(new: &[&Move], there: &[(String, Installed)]) -> Vec<String> {
-    let is_brought = |(name, found): &&(String, Installed)| {
-        new.iter().any(|one| one.name == *name && (one.to.is_empty() || is_version(&one.to, found)))
-    };
+    let is_brought =
+        |(name, found): &&(String, Installed)| new.iter().any(|one| one.name == *name && is_version(&one.to, found));
     labels(there.iter().filter(is_brought))
 }
 
@@ -229,7 +253,7 @@ mod tests {
         let solution =
             Solution { new: new.clone(), upgraded: vec![upgraded[0].clone(), unknown], ..Solution::default() };
         assert_eq!(parse(&text(&solution)), [new, upgraded].concat());
-        assert_eq!(parse("redis\nnginx\n"), [moved("redis", None, ""), moved("nginx", None, "")]);
+        assert_eq!(parse("redis\nnginx 1.2\n\nglibc-common 2.34-100 2.34-9"), [moved("nginx", None, "1.2")]);
         assert_eq!(parse(""), []);
     }
 
@@ -247,8 +271,6 @@ mod tests {
                 &["st2-3.9.0-1.x86_64"],
                 &["st2-3.9.0-1.x86_64"],
             ),
-            // As an earlier version wrote it.
-            ("st2", "", "st2\tx86_64\t3.9.0-1\n", &["st2-3.9.0-1.x86_64"], &[]),
             // Of a kernel several versions are meant to be there; what was there stays.
             (
                 "kernel",

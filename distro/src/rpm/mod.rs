@@ -15,9 +15,9 @@ use anyhow::Result;
 use crate::packages::{Known, Package, State};
 use crate::{Class, Command, Host, Look};
 
-pub use cut_off::{heard, heard_once_more, interrupted, remove_keys, write_down};
+pub use cut_off::{Transaction, interrupted, remove_keys, strike_out};
 pub use fetch::fetch;
-pub use mend::{Again, mend};
+pub use mend::{Again, Means, mend};
 pub use said::Words;
 
 /// Name, architecture and version of a package, with its epoch where it has one.

@@ -76,7 +76,8 @@ impl Repo {
     fn entries(&self, variables: &BTreeMap<String, String>) -> Vec<Entry> {
         let entry = |text: &str, is_list: bool| {
             let address = filled(text, variables);
-            let url = if is_list { address } else { url(&address) };
+            // What follows a `?` is for the package manager, or a token.
+            let url = if is_list { address } else { url(address.split('?').next().unwrap_or_default()) };
             Entry { file: self.file.clone(), url, is_list }
         };
         if let Some(list) = self.option("metalink").or(self.option("mirrorlist")) {
@@ -102,20 +103,24 @@ pub fn rival(folder: &Path, own: &Path, of: &Definition) -> Result<Option<Rival>
     Ok(found.map(|repo| Rival { says: format!("[{}]", repo.id), file: repo.file }))
 }
 
-/// Every repository below `folder` that is switched on. A file each in `variables` has what stands for its name in addresses.
+/// Every repository below `folder` that is switched on. `release` stands for `$releasever` in addresses; a file each in
+/// `variables` has what stands for its name.
 ///
 /// # Errors
 /// Where a file that defines some cannot be read.
-pub fn repositories(facts: &Facts, folder: &Path, variables: &Path) -> Result<Vec<Entry>> {
-    let variables = self::variables(facts, variables);
+pub fn repositories(facts: &Facts, release: &str, folder: &Path, variables: &Path) -> Result<Vec<Entry>> {
+    let variables = self::variables(facts, release, variables);
     Ok(sections(folder)?.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
 }
 
 /// What stands for `$name` in addresses: the package manager's own, and a file each for the host's.
-fn variables(facts: &Facts, folder: &Path) -> BTreeMap<String, String> {
-    let release = facts.major.map_or(facts.version.clone(), |major| major.to_string());
-    let own = [("releasever", release), ("basearch", facts.arch.clone()), ("arch", facts.arch.clone())];
-    let mut variables: BTreeMap<String, String> = own.map(|(name, value)| (name.to_owned(), value)).into();
+fn variables(facts: &Facts, release: &str, folder: &Path) -> BTreeMap<String, String> {
+    let (major, minor) = release.split_once('.').unwrap_or((release, ""));
+    let releases = [("releasever", release), ("releasever_major", major), ("releasever_minor", minor)];
+    let releases = releases.map(|(name, value)| (name, value.to_owned()));
+    let own = [("basearch", facts.arch.clone()), ("arch", facts.arch.clone())];
+    let own = releases.into_iter().chain(own);
+    let mut variables: BTreeMap<String, String> = own.map(|(name, value)| (name.to_owned(), value)).collect();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
         variables.insert(entry.file_name().to_string_lossy().into_owned(), text.trim().to_owned());
@@ -136,6 +141,20 @@ fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_in_addresses() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("etc")).unwrap();
+        std::fs::write(root.path().join("etc/os-release"), "ID=opensuse-leap\nVERSION_ID=15.6\n").unwrap();
+        let facts = Facts::gather(root.path()).unwrap();
+        let text = "[oss]\nbaseurl=http://x.example/leap/$releasever/oss/\n[a]\nbaseurl=http://x.example/$releasever_major?credentials=y\n";
+        std::fs::write(root.path().join("own.repo"), text).unwrap();
+        let found = repositories(&facts, "15.6", root.path(), &root.path().join("vars")).unwrap();
+        let urls: Vec<&str> = found.iter().map(|entry| entry.url.as_str()).collect();
+        let wanted = ["http://x.example/leap/15.6/oss/repodata/repomd.xml", "http://x.example/15/repodata/repomd.xml"];
+        assert_eq!(urls, wanted);
+    }
 
     #[test]
     fn where_an_index_begins() {

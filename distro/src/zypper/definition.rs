@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::Host;
+use crate::network::Login;
 use crate::packages::Entry;
 use crate::packages::definition::{Definition, Part, Rival};
 use crate::rpm::repos;
@@ -24,12 +25,11 @@ pub fn keyring_path(name: &str) -> PathBuf {
 }
 
 /// The file that says who we are to our repository `name`.
-fn login_path(name: &str) -> PathBuf {
+pub fn login_path(name: &str) -> PathBuf {
     Path::new("/etc/zypp/credentials.d").join(format!("surefoot-{name}"))
 }
 
-/// The definition, and the login where there is one: an address is no place for a password, but names the file that has it, and says that
-/// servers need not ask for it first.
+/// The definition. Where there is a login, the address names the file that has it, and says that servers need not ask for it first.
 pub fn parts(of: &Definition) -> Vec<Part> {
     let (name, login) = (&of.name, login_path(&of.name));
     let named = of
@@ -38,21 +38,18 @@ pub fn parts(of: &Definition) -> Vec<Part> {
         .map(|_| format!("?credentials={}&auth=basic", login.file_name().unwrap_or_default().display()));
     let urls: Vec<String> =
         of.uris.iter().map(|uri| format!("{uri}{}", named.as_deref().unwrap_or_default())).collect();
-    // The index is fetched by us: not before each transaction once more.
     let text = format!(
-        "# Managed by surefoot.\n[{name}]\nname={name}\nenabled=1\nautorefresh=0\nbaseurl={}\ntype=rpm-md\ngpgcheck=1\n\
+        "# Managed by surefoot.\n[{name}]\nname={name}\nenabled=1\nautorefresh=1\nbaseurl={}\ntype=rpm-md\ngpgcheck=1\n\
          repo_gpgcheck=1\npkg_gpgcheck=1\ngpgkey=file://{}\n",
         urls.join("\n "),
         keyring_path(name).display(),
     );
-    let definition = Part { name: "definition", path: definition_path(name), text, is_secret: false };
-    let login = of.login.as_ref().map(|one| Part {
-        name: "login",
-        path: login,
-        text: format!("username={}\npassword={}\n", one.user, one.password),
-        is_secret: true,
-    });
-    [definition].into_iter().chain(login).collect()
+    vec![Part { name: "definition", path: definition_path(name), text, is_secret: false }]
+}
+
+/// What stands in the file that says who we are.
+pub fn login(of: &Login) -> String {
+    format!("username={}\npassword={}\n", of.user, of.password)
 }
 
 /// Of two repositories with the same alias libzypp takes one, whichever.
@@ -68,7 +65,8 @@ pub fn rival(of: &Definition) -> Result<Option<Rival>> {
 /// # Errors
 /// Where a file that defines some cannot be read.
 pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
-    let mut entries = repos::repositories(&host.facts, Path::new(FOLDER), Path::new("/etc/zypp/vars.d"))?;
+    let mut entries =
+        repos::repositories(&host.facts, &host.facts.version, Path::new(FOLDER), Path::new("/etc/zypp/vars.d"))?;
     // `dir:`, `hd:` and `cd:` are this host's own.
     entries.retain(|entry| entry.url.starts_with("http"));
     Ok(entries)
@@ -77,7 +75,6 @@ pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Login;
 
     #[test]
     fn the_file_is_what_libzypp_reads() {
@@ -91,7 +88,7 @@ mod tests {
 [redis]
 name=redis
 enabled=1
-autorefresh=0
+autorefresh=1
 baseurl=https://a.example.net/leap
  https://b.example.net/leap
 type=rpm-md
@@ -100,13 +97,16 @@ repo_gpgcheck=1
 pkg_gpgcheck=1
 gpgkey=file:///etc/zypp/repos.d/redis.asc
 ";
-        let part = |name, path: &str, text: String, is_secret| Part { name, path: path.into(), text, is_secret };
-        let definition = |text: &str| part("definition", "/etc/zypp/repos.d/redis.repo", text.to_owned(), false);
-        assert_eq!(parts(&of), [definition(text)]);
-        let login = Some(Login { user: "jo".into(), password: "p@ss:w/rd#?%".into() });
+        let part = |text: &str| Part {
+            name: "definition",
+            path: "/etc/zypp/repos.d/redis.repo".into(),
+            text: text.to_owned(),
+            is_secret: false,
+        };
+        assert_eq!(parts(&of), [part(text)]);
+        let jo = Login { user: "jo".into(), password: "p@ss:w/rd#?%".into() };
+        assert_eq!(login(&jo), "username=jo\npassword=p@ss:w/rd#?%\n");
         let named = text.replace("/leap\n", "/leap?credentials=surefoot-redis&auth=basic\n");
-        let file = "username=jo\npassword=p@ss:w/rd#?%\n".to_owned();
-        let login_part = part("login", "/etc/zypp/credentials.d/surefoot-redis", file, true);
-        assert_eq!(parts(&Definition { login, ..of }), [definition(&named), login_part]);
+        assert_eq!(parts(&Definition { login: Some(jo), ..of }), [part(&named)]);
     }
 }

@@ -32,7 +32,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
         return Ok(());
     }
     let what = match missing.as_slice() {
-        [] if ours.is_empty() => "the index of the repositories cannot be fetched".to_owned(),
+        [] if !has_any() => "the index of the repositories cannot be fetched".to_owned(),
         [] => {
             host.runner.note(&format!("a repository that is not ours fails: {}", said::complaints(&output).join("; ")));
             return Ok(());

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use crate::command::Output;
 use crate::{Command, Host, locks};
 
-pub use definition::{definition_path, keyring_path, parts, repositories, rival};
+pub use definition::{definition_path, keyring_path, login, login_path, parts, repositories, rival};
 pub use index::{has_any, index, remove_index, update};
 pub use said::is_stale_index;
 pub use solver::{simulate, simulate_removal};
@@ -28,6 +28,10 @@ pub const LOCKS: [&str; 2] = ["/run/zypp.pid", "/var/lib/rpm/.rpm.lock"];
 /// A folder for what libzypp needs while it works, packages before they are in its cache among it: a kill leaves it, and libzypp never removes what
 /// an earlier one left.
 const SCRATCH: &str = "/var/lib/surefoot/.zypp";
+/// What removes packages, and nothing that nobody needs any more besides.
+const REMOVE: [&str; 3] = ["--no-refresh", "remove", "--no-clean-deps"];
+/// Exit code where a repository was left out, since it could not be fetched.
+const SKIPPED: i32 = 106;
 /// Exit code where another process holds the lock.
 const LOCKED: i32 = 7;
 /// How long fetching may take in all.
@@ -42,26 +46,29 @@ fn zypper<'a>(words: &[String]) -> Command<'a> {
     Command::new(words[0].as_str()).args(words[1..].iter().cloned())
 }
 
+fn is_locked(output: &Output) -> bool {
+    output.ran.exit == Some(LOCKED)
+}
+
 /// Runs what `command` makes when nobody holds a lock; again, where somebody takes it in between.
-///
-/// # Errors
-/// As [`locks::when_free`]; where the folder for what libzypp needs meanwhile cannot be removed.
 fn when_free<'a>(host: &Host, command: impl Fn() -> Command<'a>) -> Result<Output> {
-    let output = locks::when_free(
-        host,
-        &LOCKS,
-        |output| output.ran.exit == Some(LOCKED),
-        |_| {
-            // Where that fails, libzypp says so.
-            let _ = clear().and_then(|()| Ok(std::fs::create_dir_all(SCRATCH)?));
-            command().env("ZYPPTMPDIR", SCRATCH)
-        },
-    )?;
+    in_scratch(|| locks::when_free(host, &LOCKS, is_locked, |_| scratch(command())))
+}
+
+/// `command` with an empty [`SCRATCH`]. For when the locks are free.
+fn scratch(command: Command<'_>) -> Result<Command<'_>> {
     clear()?;
+    std::fs::create_dir_all(SCRATCH).with_context(|| format!("making {SCRATCH}"))?;
+    Ok(command.env("ZYPPTMPDIR", SCRATCH))
+}
+
+/// Runs a command in it, and leaves nothing of it. Where that fails, the next call does it.
+fn in_scratch(run: impl FnOnce() -> Result<Output>) -> Result<Output> {
+    let output = run()?;
+    let _ = clear();
     Ok(output)
 }
 
-/// Removes what libzypp needed meanwhile, and a kill left. Nobody may be at it.
 fn clear() -> Result<()> {
     match std::fs::remove_dir_all(SCRATCH) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

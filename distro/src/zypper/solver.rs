@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use roxmltree::Document;
 
-use super::{said, when_free, words, zypper};
+use super::{REMOVE, SKIPPED, said, when_free, words, zypper};
 use crate::packages::{Move, Solution};
 use crate::{Class, Host, rpm};
 
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// # Errors
 /// Class `package`, where zypper finds no way (its own words are the evidence).
 pub fn simulate(host: &Host, names: &[String]) -> Result<Solution> {
-    let mut solution = ask(host, &["install", "--dry-run", "--no-recommends"], names)?;
+    let mut solution = ask(host, &["--no-refresh", "install", "--dry-run", "--no-recommends"], names)?;
     solution.native = format!(".{}", host.facts.arch);
     Ok(solution)
 }
@@ -32,16 +32,16 @@ pub fn simulate_removal(host: &Host, names: &[String]) -> Result<Vec<String>> {
     if there.is_empty() {
         return Ok(there);
     }
-    Ok(ask(host, &["remove", "--dry-run"], &there)?.removed.into_iter().map(|gone| gone.name).collect())
+    Ok(ask(host, &[&REMOVE[..], &["--dry-run"]].concat(), &there)?.removed.into_iter().map(|gone| gone.name).collect())
 }
 
 fn ask(host: &Host, to_do: &[&str], names: &[String]) -> Result<Solution> {
-    let action = to_do[0];
+    let action = to_do.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
     let named = names.iter().map(String::as_str);
-    let words = words(["--xmlout", "--no-refresh"].into_iter().chain(to_do.iter().copied()).chain(named));
+    let words = words(["--xmlout"].into_iter().chain(to_do.iter().copied()).chain(named));
     let output = when_free(host, || zypper(&words).limit(LIMIT).data())?;
     match parse(&output.stdout, &host.facts.arch) {
-        Some(solution) if output.ok() => Ok(solution),
+        Some(solution) if matches!(output.ran.exit, Some(0 | SKIPPED)) => Ok(solution),
         _ => Err(said::fault(&output, Class::Package, &format!("zypper cannot {action} {}", names.join(", "))).into()),
     }
 }

@@ -2,14 +2,18 @@
 
 use anyhow::Result;
 
-use super::{FETCH_LIMIT, LOCKS, said, simulate, when_free, words, zypper};
+use super::{
+    FETCH_LIMIT, LOCKS, REMOVE, SKIPPED, in_scratch, is_locked, said, scratch, simulate, when_free, words, zypper,
+};
 use crate::command::Output;
-use crate::packages::Survivor;
-use crate::rpm::Again;
-use crate::{Class, Command, Host, rpm};
+use crate::packages::{Move, Solution, Survivor};
+use crate::rpm::{Again, Means};
+use crate::{Class, Host, rpm};
 
-/// Exit codes of what came to its end: the host should be restarted, or zypper itself.
-const DONE: [i32; 3] = [0, 102, 103];
+/// Exit codes of what came to its end: the host should be restarted, or zypper itself, or a repository of somebody's was left out.
+const DONE: [i32; 4] = [0, 102, 103, SKIPPED];
+/// The same as a pattern of the shell's. Others do not tell whether rpm, of which zypper starts one for each package, was ended by a signal.
+const ENDED: &str = "0|102|103|106";
 /// As [`super::simulate`], with what is asked about otherwise.
 const INSTALL: [&str; 4] = ["--no-refresh", "install", "--no-recommends", "--auto-agree-with-licenses"];
 
@@ -21,11 +25,14 @@ const IN_ADVANCE: [&str; 2] = ["--download", "in-advance"];
 /// # Errors
 /// [`crate::packages::Manager::install`].
 pub fn install(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
-    finish(host, survivor)?;
-    rpm::write_down(&simulate(host, names)?)?;
-    let output = transaction(host, &[&INSTALL[..], &IN_ADVANCE].concat(), names, rpm::heard, survivor)?;
+    finish(host, &[], survivor)?;
+    let solution = simulate(host, names)?;
+    let output = transaction(host, &[&INSTALL[..], &IN_ADVANCE].concat(), names, Some(&solution), survivor)?;
     if is_done(&output) {
         return Ok(());
+    }
+    if !output.stdout.lines().any(|line| progress(line).is_some()) {
+        rpm::strike_out()?;
     }
     Err(said::fault(&output, Class::Package, &format!("installing {} failed", names.join(", "))).into())
 }
@@ -49,11 +56,11 @@ pub fn download(host: &Host, names: &[String]) -> Result<()> {
 /// # Errors
 /// [`crate::packages::Manager::remove`].
 pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
-    finish(host, survivor)?;
+    finish(host, names, survivor)?;
     let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
     let there: Vec<String> = rpm::query(host, &names)?.into_keys().collect();
     if !there.is_empty() {
-        let output = transaction(host, &["--no-refresh", "remove"], &there, rpm::heard, survivor)?;
+        let output = transaction(host, &REMOVE, &there, None, survivor)?;
         if !is_done(&output) {
             return Err(said::fault(&output, Class::Package, &format!("removing {} failed", there.join(", "))).into());
         }
@@ -65,26 +72,29 @@ pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<
 ///
 /// # Errors
 /// As there.
-pub fn finish(host: &Host, survivor: &Survivor<'_>) -> Result<()> {
-    rpm::mend(host, &LOCKS, survivor, |again, names| {
+pub fn finish(host: &Host, going: &[String], survivor: &Survivor<'_>) -> Result<()> {
+    let run = |again: Again, names: &[String]| {
         let force = (again == Again::Reinstall).then_some("--force");
         let to_do: Vec<&str> = INSTALL.into_iter().chain(IN_ADVANCE).chain(force).collect();
-        let output = transaction(host, &to_do, names, rpm::heard_once_more, survivor)?;
+        let output = transaction(host, &to_do, names, None, survivor)?;
         if is_done(&output) {
             return Ok(());
         }
         let message = format!("an upgrade that was cut off cannot be done once more: {}", names.join(", "));
         Err(said::fault(&output, Class::Package, &message).into())
-    })
+    };
+    let exactly = |one: &Move| format!("{}={}", one.name, one.to);
+    let means = Means { locks: &LOCKS, exactly, simulate: &|names| simulate(host, names), run: &run };
+    rpm::mend(host, &means, going, survivor)
 }
 
-/// What zypper is `to_do` with `names`, as the command that `heard` makes of it.
-fn transaction<'a>(
+/// What zypper is `to_do` with `names`; what it brings, where that is to be written down.
+fn transaction(
     host: &Host,
     to_do: &[&str],
     names: &[String],
-    heard: fn(Vec<String>) -> Command<'a>,
-    survivor: &'a Survivor<'_>,
+    solution: Option<&Solution>,
+    survivor: &Survivor<'_>,
 ) -> Result<Output> {
     let tell = |line: &str| {
         if let Some((percent, text)) = progress(line) {
@@ -92,7 +102,10 @@ fn transaction<'a>(
         }
     };
     let words = words(to_do.iter().copied().chain(names.iter().map(String::as_str)));
-    when_free(host, || heard(words.clone()).on_start(survivor).on_status(&tell))
+    let transaction = rpm::Transaction { words, solution, ended: ENDED };
+    in_scratch(|| {
+        transaction.run(host, &LOCKS, is_locked, |command| scratch(command.on_start(survivor).on_status(&tell)))
+    })
 }
 
 fn is_done(output: &Output) -> bool {

@@ -117,8 +117,7 @@ impl Kind for Settings {
         let pins = self.pins.into_iter();
         let fetched =
             self.key_url.map(|url| FetchedKeyring::new(manager, &name, url, &self.fingerprints)).transpose()?;
-        let together = |all: String, login: String| if all.contains(&login) { all } else { all + &login };
-        let logins = mirrors.iter().map(Mirror::apt_login).fold(String::new(), together);
+        let logins = manager.logins(&mirrors);
         let login_file = manager.login_path(&name).filter(|_| !logins.is_empty()).map(|path| File {
             meta: Meta::root(0o600),
             sensitive: true,

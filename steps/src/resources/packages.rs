@@ -176,7 +176,13 @@ fn held_back(sets: &[&dyn Resource]) -> Vec<String> {
 /// Those of [`Manager::finish`]; class `service`, where a service does not stop.
 pub fn finish(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<()> {
     upgrade::stop_unfinished(cx, sets)?;
-    cx.host.packages().finish(cx.host, &[], &held_back(sets), cx.survivor)
+    let manager = cx.host.packages();
+    let finish = || manager.finish(cx.host, &[], &held_back(sets), cx.survivor);
+    match finish() {
+        // What is to be fetched once more may have made way for something newer.
+        Err(error) if manager.is_stale_index(&error) => manager.update(cx.host, &[]).and_then(|()| finish()),
+        result => result,
+    }
 }
 
 /// Everything that installing `sets` will change, by the solver's own answer: what is new, with dependencies, and what is upgraded; and what
