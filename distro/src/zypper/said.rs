@@ -6,6 +6,9 @@ use crate::command::Output;
 use crate::rpm::Words;
 use crate::{Class, Fault};
 
+/// Where the host has no repository of its distribution.
+const NO_REPOSITORIES: &str = "add the distribution's repositories, or switch them on (`zypper repos` lists those that are defined), then go on with --resume";
+
 const SAID: Words = Words {
     program: "zypper",
     classes: &[
@@ -26,6 +29,7 @@ const SAID: Words = Words {
         ("not found on medium", Class::Repository),
         ("returned error: 404", Class::Repository),
         ("No repositories defined", Class::Repository),
+        ("no enabled repositories", Class::Repository),
         ("returned error: ", Class::Http),
         ("Download (curl) error", Class::Http),
         ("Timeout exceeded", Class::Http),
@@ -64,10 +68,8 @@ const SAID: Words = Words {
             "the package is signed by a key that is not pinned: compare the fingerprints with those that the vendor publishes, and pin \
              another key only when they agree",
         ),
-        (
-            "No repositories defined",
-            "add the distribution's repositories (`zypper repos` lists those that are defined), then go on with --resume",
-        ),
+        ("No repositories defined", NO_REPOSITORIES),
+        ("no enabled repositories", NO_REPOSITORIES),
         (
             "nothing provides",
             "switch on the repository that has it (`zypper repos`; on SUSE Linux Enterprise a module: `SUSEConnect --list-extensions`), \
@@ -118,6 +120,13 @@ mod tests {
         let nope = "<?xml version='1.0'?>\n<stream>\n<message type=\"error\">No provider of &apos;nope&apos; found.</message>\n</stream>\n";
         for (stdout, stderr, class, evidence, advice) in [
             (problem, "", Class::Package, "Problem: nothing provides nothere", "`zypper repos`"),
+            (
+                "Warning: There are no enabled repositories defined.\n",
+                "",
+                Class::Repository,
+                "no enabled repositories",
+                "add the distribution's repositories",
+            ),
             (nope, "", Class::Package, "No provider of 'nope' found.", "`zypper repos`"),
             (
                 "nginx-1.22.1-1.noarch.rpm:\n    Package is not signed!\n\nnginx-1.22.1-1.noarch (u): Signature verification failed [6-File is unsigned]\n",
