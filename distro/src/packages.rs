@@ -472,8 +472,8 @@ impl Manager {
     pub fn index(self, name: &str) -> Result<Option<Index>> {
         match self {
             Manager::Apt => Source::defined(name)?.map(|source| source.index(Path::new(apt::LISTS))).transpose(),
-            Manager::Dnf => dnf::index(name),
-            Manager::Zypper => zypper::index(name),
+            Manager::Dnf => Ok(dnf::index(name)),
+            Manager::Zypper => Ok(zypper::index(name)),
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{FETCH_LIMIT, LOCKS, definition_path, dnf, is_five, keyring_path, said, when_free};
 use crate::packages::Index;
-use crate::{Class, Host, locks};
+use crate::{Class, Host, locks, rpm};
 
 /// Where dnf keeps what it fetched: a folder a repository, which is put there only when its signature was found right.
 fn cache() -> &'static Path {
@@ -50,19 +50,8 @@ pub fn has_any() -> bool {
 }
 
 /// The index of our repository `name`; none where it is not defined.
-///
-/// # Errors
-/// Where the cache cannot be read.
-pub fn index(name: &str) -> Result<Option<Index>> {
-    if !definition_path(name).exists() {
-        return Ok(None);
-    }
-    let fetched = fetched(cache(), name);
-    Ok(Some(Index {
-        definition: vec![definition_path(name), keyring_path(name)],
-        missing: fetched.is_none().then(|| format!("'{name}'")),
-        fetched: fetched.into_iter().collect(),
-    }))
+pub fn index(name: &str) -> Option<Index> {
+    rpm::index(name, [definition_path(name), keyring_path(name)], fetched(cache(), name))
 }
 
 /// Removes the index of our repository `name`; says how many files and folders that were.

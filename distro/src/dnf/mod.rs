@@ -12,11 +12,11 @@ mod table;
 mod transaction;
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::command::Output;
+use crate::rpm::FETCH_LIMIT;
 use crate::{Command, Host, locks};
 
 pub use definition::{definition_path, keyring_path, parts, repositories, rival};
@@ -38,8 +38,6 @@ pub const LOCKS: [&str; 7] = [
 
 /// dnf's exit code where another process holds its lock.
 const LOCKED: i32 = 200;
-/// How long fetching may take in all.
-const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Is it dnf 5? It goes by the same name, and has other words.
 fn is_five() -> bool {

@@ -2,7 +2,7 @@
 
 use super::extras;
 use crate::command::Output;
-use crate::rpm::Words;
+use crate::rpm::said::{OTHER_INDEX_KEY, OTHER_KEY, UNSIGNED, UNSIGNED_INDEX, Words};
 use crate::{Class, Fault, Host};
 
 /// What a failure is by the words of it, the most telling first.
@@ -37,26 +37,16 @@ const WORDS: &[(&str, Class)] = &[
 ];
 
 /// Advice where dnf 4 and dnf 5 say the same in other words.
-const OTHER_KEY: &str = "the package is signed by a key that is not pinned: compare the fingerprints with those that the vendor publishes, \
-                         and pin another key only when they agree";
-const OTHER_INDEX_KEY: &str = "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor \
-                               publishes, and pin another key only when they agree";
 const EXCLUDED: &str = "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository, then go on with --resume";
 
 const UNREGISTERED: &str = "is not registered with an entitlement server";
 
 /// What there is to do about a failure by the words of it; where none is there, by its class.
 const ADVICE: &[(&str, &str)] = &[
-    (
-        "is not signed",
-        "ask whoever offers this package for one that is signed: packages that are not are never installed",
-    ),
+    ("is not signed", UNSIGNED),
     ("GPG check FAILED", OTHER_KEY),
     ("PGP check for package", OTHER_KEY),
-    (
-        "GPG signature is not available",
-        "ask whoever offers this repository for one whose index is signed: others are never taken",
-    ),
+    ("GPG signature is not available", UNSIGNED_INDEX),
     ("PGP signature", OTHER_INDEX_KEY),
     ("GPG signature verification error", OTHER_INDEX_KEY),
     (

@@ -1,14 +1,9 @@
 //! Fetching a single file, by the program that rpm itself uses for it.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
-use super::Words;
+use super::said::Words;
 use crate::{Class, Command, Host};
-
-/// How long fetching may take in all.
-const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 const SAID: Words = Words {
     program: "curl",
@@ -42,7 +37,7 @@ pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
     let trusted = network.bundle().map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
     let config = [login, trusted].into_iter().flatten().collect::<String>();
     let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(config);
-    let output = command.limit(LIMIT).data().output(&host.runner)?;
+    let output = command.limit(super::FETCH_LIMIT).data().output(&host.runner)?;
     if output.ok() {
         return Ok(output.stdout.into_bytes());
     }

@@ -6,19 +6,23 @@ mod fetch;
 mod leftovers;
 mod mend;
 pub mod repos;
-mod said;
+pub mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::packages::{Known, Package, State};
+use crate::packages::{Index, Known, Package, State};
 use crate::{Class, Command, Host, Look};
 
 pub use cut_off::{Transaction, interrupted, remove_keys, strike_out};
 pub use fetch::fetch;
 pub use mend::{Again, Means, mend};
-pub use said::Words;
+
+/// How long fetching may take in all.
+pub const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Name, architecture and version of a package, with its epoch where it has one.
 const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
@@ -172,6 +176,15 @@ fn capabilities(needs: &str) -> Vec<&str> {
     let words = needs.split(' ').map(|word| word.trim_start_matches('('));
     // Brackets of its own stay: `libfoo.so()(64bit)`.
     words.map(|word| &word[..word.len() - closing(word)]).collect()
+}
+
+/// The index of a repository of ours, defined by the files `definition`, of which `fetched` is there; none where it is not defined.
+pub fn index(name: &str, definition: [PathBuf; 2], fetched: Option<PathBuf>) -> Option<Index> {
+    definition[0].exists().then(|| Index {
+        definition: definition.to_vec(),
+        missing: fetched.is_none().then(|| format!("'{name}'")),
+        fetched: fetched.into_iter().collect(),
+    })
 }
 
 /// The names under which rpm keeps keys that it trusts packages by, as if they were packages.

@@ -3,6 +3,19 @@
 use crate::command::Output;
 use crate::{Class, Fault};
 
+/// What there is to do where a package is not signed.
+pub const UNSIGNED: &str =
+    "ask whoever offers this package for one that is signed: packages that are not are never installed";
+/// Where an index is not signed.
+pub const UNSIGNED_INDEX: &str =
+    "ask whoever offers this repository for one whose index is signed: others are never taken";
+/// Where a package is signed by another key.
+pub const OTHER_KEY: &str = "the package is signed by a key that is not pinned: compare the fingerprints with those that the vendor publishes, \
+                             and pin another key only when they agree";
+/// Where an index is.
+pub const OTHER_INDEX_KEY: &str = "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor \
+                                   publishes, and pin another key only when they agree";
+
 /// The words of one of them.
 pub struct Words {
     /// Its name.

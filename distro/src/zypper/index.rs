@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{FETCH_LIMIT, LOCKS, definition_path, keyring_path, said, when_free, words, zypper};
 use crate::packages::Index;
-use crate::{Class, Host, locks};
+use crate::{Class, Host, locks, rpm};
 
 /// Where libzypp keeps what it fetched, and what it made of it: a folder a repository in each, by its alias. What was fetched is put into the
 /// first only when its signature was found right.
@@ -49,19 +49,8 @@ pub fn has_any() -> bool {
 }
 
 /// The index of our repository `name`; none where it is not defined.
-///
-/// # Errors
-/// None; as those of other package managers.
-pub fn index(name: &str) -> Result<Option<Index>> {
-    if !definition_path(name).exists() {
-        return Ok(None);
-    }
-    let fetched = fetched(Path::new(CACHE), name);
-    Ok(Some(Index {
-        definition: vec![definition_path(name), keyring_path(name)],
-        missing: fetched.is_none().then(|| format!("'{name}'")),
-        fetched: fetched.into_iter().collect(),
-    }))
+pub fn index(name: &str) -> Option<Index> {
+    rpm::index(name, [definition_path(name), keyring_path(name)], fetched(Path::new(CACHE), name))
 }
 
 /// Removes the index of our repository `name`, and the packages that were fetched from it; says how many folders that were.

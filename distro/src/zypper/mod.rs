@@ -9,11 +9,10 @@ mod said;
 mod solver;
 mod transaction;
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 
 use crate::command::Output;
+use crate::rpm::FETCH_LIMIT;
 use crate::{Command, Host, locks};
 
 pub use definition::{definition_path, keyring_path, login, login_path, parts, repositories, rival};
@@ -34,8 +33,6 @@ const REMOVE: [&str; 3] = ["--no-refresh", "remove", "--no-clean-deps"];
 const SKIPPED: i32 = 106;
 /// Exit code where another process holds the lock.
 const LOCKED: i32 = 7;
-/// How long fetching may take in all.
-const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// What every call begins with: zypper takes these before what it is to do.
 fn words<'a>(to_do: impl IntoIterator<Item = &'a str>) -> Vec<String> {

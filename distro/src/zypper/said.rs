@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use crate::command::Output;
-use crate::rpm::Words;
+use crate::rpm::said::{OTHER_INDEX_KEY, OTHER_KEY, UNSIGNED, UNSIGNED_INDEX, Words};
 use crate::{Class, Fault};
 
 /// Where the host has no repository of its distribution.
 const NO_REPOSITORIES: &str = "add the distribution's repositories, or switch them on (`zypper repos` lists those that are defined), then go on with --resume";
+
+/// Where none of them has what is asked for.
+const NO_PROVIDER: &str = "switch on the repository that has it (`zypper repos`; on SUSE Linux Enterprise a module: `SUSEConnect --list-extensions`), \
+                           then go on with --resume";
 
 const SAID: Words = Words {
     program: "zypper",
@@ -49,37 +53,15 @@ const SAID: Words = Words {
         " - ",
     ],
     advice: &[
-        (
-            "is not signed",
-            "ask whoever offers this package for one that is signed: packages that are not are never installed",
-        ),
-        (
-            "File is unsigned",
-            "ask whoever offers this package for one that is signed: packages that are not are never installed",
-        ),
-        ("' is unsigned", "ask whoever offers this repository for one whose index is signed: others are never taken"),
-        (
-            "signed with an unknown key",
-            "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor publishes, and pin \
-             another key only when they agree",
-        ),
-        (
-            "Signature verification failed",
-            "the package is signed by a key that is not pinned: compare the fingerprints with those that the vendor publishes, and pin \
-             another key only when they agree",
-        ),
+        ("is not signed", UNSIGNED),
+        ("File is unsigned", UNSIGNED),
+        ("' is unsigned", UNSIGNED_INDEX),
+        ("signed with an unknown key", OTHER_INDEX_KEY),
+        ("Signature verification failed", OTHER_KEY),
         ("No repositories defined", NO_REPOSITORIES),
         ("no enabled repositories", NO_REPOSITORIES),
-        (
-            "nothing provides",
-            "switch on the repository that has it (`zypper repos`; on SUSE Linux Enterprise a module: `SUSEConnect --list-extensions`), \
-             then go on with --resume",
-        ),
-        (
-            "No provider of",
-            "switch on the repository that has it (`zypper repos`; on SUSE Linux Enterprise a module: `SUSEConnect --list-extensions`), \
-             then go on with --resume",
-        ),
+        ("nothing provides", NO_PROVIDER),
+        ("No provider of", NO_PROVIDER),
     ],
 };
 
