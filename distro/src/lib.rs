@@ -32,6 +32,7 @@ pub mod selinux;
 pub mod services;
 pub mod ssh_key;
 pub mod survivor;
+mod yum;
 mod zypper;
 
 use std::path::{Path, PathBuf};

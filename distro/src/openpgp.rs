@@ -153,6 +153,19 @@ pub fn primary_fingerprints(packets: &[u8]) -> Result<Vec<String>, Fault> {
     Ok(fingerprints)
 }
 
+/// The packets of each key in `packets`, which were read before ([`primary_fingerprints`]).
+pub fn keys(packets: &[u8]) -> Vec<&[u8]> {
+    let (mut begins, mut rest) = (Vec::new(), packets);
+    while let Ok((tag, _, after)) = packet(rest) {
+        if tag == 6 {
+            begins.push(packets.len() - rest.len());
+        }
+        rest = after;
+    }
+    let ends = begins.iter().skip(1).copied().chain([packets.len()]);
+    begins.iter().zip(ends).map(|(begin, end)| &packets[*begin..end]).collect()
+}
+
 /// Type and body of the first packet, and what comes after it.
 fn packet(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Fault> {
     let cut = || fault("its last packet is cut off");

@@ -1,7 +1,7 @@
 //! Packages: what is installed, what there is to install, and how that changes, by whichever package manager the host has.
 //!
-//! What is the same for all of them is here; what differs is in the modules `apt` and `dpkg`, `dnf` and `zypper`, and `rpm`. Nobody outside of this crate asks
-//! which one it is.
+//! What is the same for all of them is here; what differs is in the modules `apt` and `dpkg`, `dnf`, `yum` and `zypper`, and `rpm`. Nobody outside of this crate
+//! asks which one it is.
 
 pub mod definition;
 
@@ -15,7 +15,7 @@ use crate::apt::{self, Source};
 use crate::dnf;
 use crate::dpkg::{self, Dpkg};
 use crate::facts::PackageManager;
-use crate::{Class, Command, Facts, Fault, Host, Look, locks, rpm, zypper};
+use crate::{Class, Command, Facts, Fault, Host, Look, locks, rpm, yum, zypper};
 
 /// Is told the pid of every transaction, before it begins: none is ever killed by us, so a later run may have to wait for it.
 pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
@@ -27,6 +27,8 @@ pub enum Manager {
     Apt,
     /// dnf and rpm.
     Dnf,
+    /// yum before it became another name of dnf, and rpm.
+    Yum,
     /// zypper and rpm.
     Zypper,
 }
@@ -152,6 +154,11 @@ pub struct Entry {
     pub is_list: bool,
 }
 
+/// What there is to do about a repository's address whose host is gone for good; none where that is not known.
+pub fn gone(url: &str) -> Option<&'static str> {
+    rpm::said::mirrors_are_gone(url)
+}
+
 impl Host {
     /// What looks after this host's packages. A host that has none of these managers is not supported, and has no packages.
     pub fn packages(&self) -> Manager {
@@ -171,7 +178,7 @@ impl Look<'_> {
                 let one = |name: S| Some((name.as_ref().to_owned(), dpkg.known(name.as_ref())?));
                 Ok(names.into_iter().filter_map(one).collect())
             }
-            Manager::Dnf | Manager::Zypper => {
+            Manager::Dnf | Manager::Yum | Manager::Zypper => {
                 let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
                 let mut seen = self.rpm.borrow_mut();
                 let unseen: Vec<String> = names.iter().filter(|name| !seen.contains_key(*name)).cloned().collect();
@@ -211,7 +218,7 @@ impl Look<'_> {
     pub fn unfinished_packages(&self) -> Result<Vec<String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.unfinished()),
-            Manager::Dnf | Manager::Zypper => rpm::interrupted(),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::interrupted(),
         }
     }
 
@@ -222,7 +229,7 @@ impl Look<'_> {
     pub fn needed_packages(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
         match self.host.packages() {
             Manager::Apt => Ok(self.dpkg()?.needed_by_others(names)),
-            Manager::Dnf | Manager::Zypper => rpm::needed(self.host, names),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::needed(self.host, names),
         }
     }
 
@@ -234,7 +241,7 @@ impl Look<'_> {
     pub fn package_without(&self, path: &str) -> Result<Option<String>> {
         match self.host.packages() {
             Manager::Apt => self.dpkg()?.owner_of_conffile(path),
-            Manager::Dnf | Manager::Zypper => Ok(None),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => Ok(None),
         }
     }
 
@@ -246,7 +253,7 @@ impl Look<'_> {
         match self.host.packages() {
             Manager::Apt => self.dpkg()?.foreign_etc_files(Path::new("/"), name),
             // rpm removes what it brought and nothing else.
-            Manager::Dnf | Manager::Zypper => Ok(Vec::new()),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => Ok(Vec::new()),
         }
     }
 }
@@ -257,6 +264,7 @@ impl Manager {
         match facts.package_manager? {
             PackageManager::Apt => Some(Manager::Apt),
             PackageManager::Dnf => Some(Manager::Dnf),
+            PackageManager::Yum => Some(Manager::Yum),
             PackageManager::Zypper => Some(Manager::Zypper),
             _ => None,
         }
@@ -267,6 +275,7 @@ impl Manager {
         match self {
             Manager::Apt => "apt",
             Manager::Dnf => "dnf",
+            Manager::Yum => "yum",
             Manager::Zypper => "zypper",
         }
     }
@@ -276,6 +285,7 @@ impl Manager {
         match self {
             Manager::Apt => "apt-get",
             Manager::Dnf => "dnf",
+            Manager::Yum => "yum",
             Manager::Zypper => "zypper",
         }
     }
@@ -284,7 +294,7 @@ impl Manager {
     pub fn installer(self) -> &'static str {
         match self {
             Manager::Apt => "dpkg",
-            Manager::Dnf | Manager::Zypper => "rpm",
+            Manager::Dnf | Manager::Yum | Manager::Zypper => "rpm",
         }
     }
 
@@ -293,6 +303,7 @@ impl Manager {
         match self {
             Manager::Apt => format!("apt-get install --reinstall {name}"),
             Manager::Dnf => format!("dnf reinstall {name}"),
+            Manager::Yum => format!("yum reinstall {name}"),
             Manager::Zypper => format!("zypper install --force {name}"),
         }
     }
@@ -301,7 +312,7 @@ impl Manager {
     pub fn bring_again(self, name: &str) -> String {
         match self {
             Manager::Apt => format!("apt-get install --reinstall -o Dpkg::Options::=--force-confmiss {name}"),
-            Manager::Dnf | Manager::Zypper => self.reinstall(name),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => self.reinstall(name),
         }
     }
 
@@ -310,6 +321,7 @@ impl Manager {
         match self {
             Manager::Apt => format!("apt-cache policy {name}"),
             Manager::Dnf => format!("dnf list --showduplicates {name}"),
+            Manager::Yum => format!("yum list --showduplicates {name}"),
             Manager::Zypper => format!("zypper search --details --match-exact {name}"),
         }
     }
@@ -323,6 +335,7 @@ impl Manager {
         let solution = match self {
             Manager::Apt => apt::simulate(host, names),
             Manager::Dnf => dnf::simulate(host, names),
+            Manager::Yum => yum::simulate(host, names),
             Manager::Zypper => zypper::simulate(host, names),
         }?;
         solution.refuse_losses(names)?;
@@ -337,6 +350,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::simulate_removal(host, names),
             Manager::Dnf => dnf::simulate_removal(host, names),
+            Manager::Yum => yum::simulate_removal(host, names),
             Manager::Zypper => zypper::simulate_removal(host, names),
         }
     }
@@ -359,6 +373,7 @@ impl Manager {
             Manager::Apt => apt::install(host, names, deny, survivor, begun),
             // No package starts a service there, and nothing is fetched ahead.
             Manager::Dnf => dnf::install(host, names, survivor),
+            Manager::Yum => yum::install(host, names, survivor),
             Manager::Zypper => zypper::install(host, names, survivor),
         }
     }
@@ -371,6 +386,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::download(host, names, survivor),
             Manager::Dnf => dnf::download(host, names),
+            Manager::Yum => yum::download(host, names),
             Manager::Zypper => zypper::download(host, names),
         }
     }
@@ -387,7 +403,7 @@ impl Manager {
     pub fn fetches_ahead(self, host: &Host) -> Result<bool> {
         match self {
             Manager::Apt => apt::fetching_ahead_pays(host),
-            Manager::Dnf | Manager::Zypper => Ok(false),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => Ok(false),
         }
     }
 
@@ -397,7 +413,7 @@ impl Manager {
         let runner = host.runner.clone();
         std::thread::spawn(move || match self {
             Manager::Apt => apt::fetch_ahead(&runner, &archives),
-            Manager::Dnf | Manager::Zypper => (),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => (),
         })
     }
 
@@ -411,6 +427,7 @@ impl Manager {
             Manager::Apt => apt::remove(host, names, purge, survivor),
             // What is configuration goes with the package, and what somebody changed stays, under another name.
             Manager::Dnf => dnf::remove(host, names, survivor),
+            Manager::Yum => yum::remove(host, names, survivor),
             Manager::Zypper => zypper::remove(host, names, survivor),
         }
     }
@@ -424,6 +441,7 @@ impl Manager {
         match self {
             Manager::Apt => dpkg::finish(host, going, deny, survivor),
             Manager::Dnf => dnf::finish(host, going, survivor),
+            Manager::Yum => yum::finish(host, going, survivor),
             Manager::Zypper => zypper::finish(host, going, survivor),
         }
     }
@@ -434,6 +452,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::is_stale_index(fault.class, &fault.evidence),
             Manager::Dnf => dnf::is_stale_index(fault.class, &fault.evidence),
+            Manager::Yum => yum::is_stale_index(fault.class, &fault.evidence),
             Manager::Zypper => zypper::is_stale_index(fault.class, &fault.evidence),
         }
     }
@@ -452,6 +471,7 @@ impl Manager {
                 apt::update(host, &sources?)
             }
             Manager::Dnf => dnf::update(host, ours),
+            Manager::Yum => yum::update(host, ours),
             Manager::Zypper => zypper::update(host, ours),
         }
     }
@@ -461,6 +481,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::has_any(Path::new(apt::LISTS)),
             Manager::Dnf => dnf::has_any(),
+            Manager::Yum => yum::has_any(),
             Manager::Zypper => zypper::has_any(),
         }
     }
@@ -473,6 +494,7 @@ impl Manager {
         match self {
             Manager::Apt => Source::defined(name)?.map(|source| source.index(Path::new(apt::LISTS))).transpose(),
             Manager::Dnf => Ok(dnf::index(name)),
+            Manager::Yum => Ok(yum::index(name)),
             Manager::Zypper => Ok(zypper::index(name)),
         }
     }
@@ -489,6 +511,7 @@ impl Manager {
                 source.remove_lists(Path::new(apt::LISTS))
             }
             Manager::Dnf => dnf::remove_index(host, name),
+            Manager::Yum => yum::remove_index(host, name),
             Manager::Zypper => zypper::remove_index(host, name),
         }
     }
@@ -501,6 +524,7 @@ impl Manager {
         match self {
             Manager::Apt => Ok(apt::entries(Path::new("/etc/apt"))?.iter().map(apt::Entry::told).collect()),
             Manager::Dnf => dnf::repositories(host),
+            Manager::Yum => yum::repositories(host),
             Manager::Zypper => zypper::repositories(host),
         }
     }
@@ -513,6 +537,7 @@ impl Manager {
         let paths: Vec<&str> = match self {
             Manager::Apt => [&locks::TRANSACTION[..], &locks::INDEX[..]].concat(),
             Manager::Dnf => dnf::LOCKS.to_vec(),
+            Manager::Yum => yum::LOCKS.to_vec(),
             Manager::Zypper => zypper::LOCKS.to_vec(),
         };
         let mut held = Vec::new();
@@ -529,7 +554,7 @@ impl Manager {
     pub fn fetch(self, host: &Host, url: &str) -> Result<Vec<u8>> {
         match self {
             Manager::Apt => apt::fetch(host, url),
-            Manager::Dnf | Manager::Zypper => rpm::fetch(host, url),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::fetch(host, url),
         }
     }
 
@@ -540,7 +565,7 @@ impl Manager {
     pub fn is_as_packaged(self, host: &Host, path: &str) -> Result<bool> {
         let ask = match self {
             Manager::Apt => Command::new("dpkg-query").args(["--search", path]),
-            Manager::Dnf | Manager::Zypper => {
+            Manager::Dnf | Manager::Yum | Manager::Zypper => {
                 Command::new("rpm").args(["--query", "--queryformat", "%{NAME}: ", "--file", path])
             }
         };

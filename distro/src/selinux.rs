@@ -10,12 +10,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
+use crate::facts::PackageManager;
 use crate::{Class, Command, Facts, Host, find_program};
 
 /// The extended attribute that a label is kept in.
 pub(crate) const LABEL: &std::ffi::CStr = c"security.selinux";
 /// Package of `semanage`, in Red Hat's family and in Debian's.
-pub const TOOLS: &str = "policycoreutils-python-utils";
+pub fn tools(facts: &Facts) -> &'static str {
+    let is_old = facts.package_manager == Some(PackageManager::Yum);
+    if is_old { "policycoreutils-python" } else { "policycoreutils-python-utils" }
+}
+
 /// How far back the audit log is read.
 const TAIL_BYTES: u64 = 256 << 10;
 /// Refusals that are shown.
@@ -81,7 +86,10 @@ fn store(root: &Path) -> std::path::PathBuf {
     let config = std::fs::read_to_string(root.join("etc/selinux/config")).unwrap_or_default();
     let sort =
         config.lines().find_map(|line| line.strip_prefix("SELINUXTYPE=")).unwrap_or("targeted").trim().to_owned();
-    root.join("var/lib/selinux").join(sort).join("active")
+    // That of Enterprise Linux 7 is beside the policy.
+    let folders = ["var/lib/selinux", "etc/selinux"].map(|folder| root.join(folder).join(&sort).join("active"));
+    let [usual, old] = folders;
+    if !usual.exists() && old.exists() { old } else { usual }
 }
 
 /// A file of the store; empty where there is none, as nothing was changed then.
@@ -332,6 +340,17 @@ pub fn explain(refusals: &[String]) -> Option<(Vec<String>, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_the_store_is() {
+        let root = tempfile::tempdir().unwrap();
+        let (new, old) = ("var/lib/selinux/targeted/active", "etc/selinux/targeted/active");
+        assert_eq!(store(root.path()), root.path().join(new));
+        std::fs::create_dir_all(root.path().join(old)).unwrap();
+        assert_eq!(store(root.path()), root.path().join(old));
+        std::fs::create_dir_all(root.path().join(new)).unwrap();
+        assert_eq!(store(root.path()), root.path().join(new));
+    }
 
     #[test]
     fn booleans_and_ports_of_the_store() {

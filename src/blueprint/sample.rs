@@ -69,6 +69,10 @@ pub fn facts(name: &str) -> Facts {
         "suse" => ("sles", Family::Suse, PackageManager::Zypper),
         "alpine" => ("alpine", Family::Alpine, PackageManager::Apk),
         "arch" | "manjaro" => (system, Family::Arch, PackageManager::Pacman),
+        "rhel" | "centos" | "ol" if version.split('.').next() == Some("7") => {
+            (system, Family::RedHat, PackageManager::Yum)
+        }
+        "amzn" if version == "2" => (system, Family::RedHat, PackageManager::Yum),
         "rhel" | "centos" | "rocky" | "almalinux" | "ol" | "fedora" | "amzn" => {
             (system, Family::RedHat, PackageManager::Dnf)
         }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::{Context as _, Result};
 use distro::files::Meta;
-use distro::network::{self, Given, Network, Proxy, Setting};
+use distro::network::{self, Given, Network, Proxy, Scheme, Setting};
 use distro::packages::Manager;
 use distro::{Class, Facts, Fault, Host};
 use steps::resources::ca::Ca;
@@ -56,6 +56,7 @@ pub fn settle(
 /// Class `unsupported`, where it is not known how this distribution does that.
 pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<ExpandedStep>> {
     let network = Network::new(setting, &[facts.hostname.clone(), facts.fqdn.clone()])?;
+    refuse_tls_to_old(&network, facts)?;
     let mut resources: Vec<Box<dyn Resource>> = Vec::new();
     let certificates = network.ca_certificates();
     if !certificates.is_empty() {
@@ -73,10 +74,20 @@ pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<Expan
     Ok(vec![ExpandedStep { kind: id.clone(), id, was: None, resources, skipped_by: None }])
 }
 
+/// What yum fetches with speaks no TLS to a proxy.
+fn refuse_tls_to_old(network: &Network, facts: &Facts) -> Result<()> {
+    let tls = [&network.http, &network.https].into_iter().flatten().find(|proxy| proxy.scheme == Scheme::Https);
+    let Some(proxy) = tls.filter(|_| Manager::of(facts) == Some(Manager::Yum)) else { return Ok(()) };
+    let message = format!("the proxy {proxy} is spoken to by TLS, which curl 7.29 of {} cannot", facts.os_name);
+    Err(Fault::new(Class::Unsupported, message)
+        .advice("give an address of it that is spoken to by HTTP: `--proxy http://HOST:PORT`")
+        .into())
+}
+
 /// What lets the host itself use the proxy. It is one for the whole host, so that two products that want different ones are a conflict.
 fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
     let (settings, logins) = network.lasting_apt_settings();
-    let is_dnf = match Manager::of(facts) {
+    let settings_file = match Manager::of(facts) {
         Some(Manager::Zypper) => {
             let advice = "leave it out, and write the proxy into that file (`yast proxy`)";
             return Err(Fault::new(
@@ -86,10 +97,13 @@ fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
             .advice(advice)
             .into());
         }
-        manager => manager == Some(Manager::Dnf),
+        Some(Manager::Dnf) => Some("/etc/dnf/dnf.conf"),
+        Some(Manager::Yum) => Some("/etc/yum.conf"),
+        _ => None,
     };
-    if is_dnf && !logins.is_empty() {
-        let message = "dnf keeps the login to a proxy in /etc/dnf/dnf.conf, which everybody reads";
+    if let Some(file) = settings_file.filter(|_| !logins.is_empty()) {
+        let name = Manager::of(facts).map_or("it", Manager::name);
+        let message = format!("{name} keeps the login to a proxy in {file}, which everybody reads");
         return Err(Fault::new(Class::Usage, message).advice("leave --keep-proxy out: a run takes any login").into());
     }
     let mut resources: Vec<Box<dyn Resource>> = Vec::new();
@@ -109,10 +123,10 @@ fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
         let path = "/etc/apt/auth.conf.d/95surefoot-proxy.conf";
         resources.push(Box::new(File { meta: Meta::root(0o600), sensitive: true, ..File::new(path, logins) }));
     }
-    if is_dnf {
+    if let Some(file) = settings_file {
         // It has one for everything.
         let proxy = network.proxy_for("https", "").or_else(|| network.proxy_for("http", ""));
-        let (path, section, key) = ("/etc/dnf/dnf.conf".to_owned(), "main".to_owned(), "proxy".to_owned());
+        let (path, section, key) = (file.to_owned(), "main".to_owned(), "proxy".to_owned());
         let value = proxy.map_or(String::new(), Proxy::url);
         resources.push(Box::new(Ini { path, section, key, value, sensitive: false, stage: Stage::Configure }));
     } else {

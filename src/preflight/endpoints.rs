@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use distro::net::outside::{self, Answer, Unreached};
 use distro::net::split_url;
-use distro::{Class, Fault, Host};
+use distro::{Class, Fault, Host, packages};
 use serde::Serialize;
 use steps::Endpoint;
 
@@ -173,15 +173,18 @@ fn judge(asked: &[Asked<'_>], now: SystemTime) -> Vec<Check> {
             Some((of, Err(unreached))) => {
                 let Unreached { fault, passing } = unreached;
                 let required = format!("reachable: {}", of.endpoint.purpose);
-                let check = Check::new(&name, fault.class, &fault.message, required);
+                let gone = packages::gone(&of.endpoint.url);
+                let class = if gone.is_some() { Class::Repository } else { fault.class };
+                let check = Check::new(&name, class, &fault.message, required);
+                let advice = gone.unwrap_or(&fault.advice);
                 let check = Check { evidence: fault.evidence.clone(), ..check };
                 let login = fault.class != Class::Login && fault.evidence.iter().any(|line| line.contains(" 401 "));
                 // apt has logins of its own (apt_auth.conf(5)).
                 if !login && (of.ours || !some_work) {
                     let again = if *passing { "; asked twice" } else { "" };
-                    Check { measured: format!("{}{again}", fault.message), ..check }.error(fault.advice.clone())
+                    Check { measured: format!("{}{again}", fault.message), ..check }.error(advice)
                 } else {
-                    check.warning(fault.advice.clone())
+                    check.warning(advice)
                 }
             }
             Some((_, Ok(_))) => continue,
@@ -198,6 +201,7 @@ fn names_check(asked: &[Asked<'_>]) -> Option<Check> {
     let unknown = |fault: &Fault| fault.class == Class::Dns || fault.message.starts_with("the name of proxy");
     let failed: Vec<&Fault> = asked
         .iter()
+        .filter(|one| packages::gone(&one.0.endpoint.url).is_none())
         .filter_map(|one| Some(one.1.as_ref().err()?.fault.as_ref()))
         .filter(|fault| unknown(fault))
         .collect();
@@ -326,6 +330,15 @@ mod tests {
         assert!(unknown.contains(&row("DNS", Level::Warning, Class::Dns)), "{unknown:?}");
         let checks = judge(&[(&c, bad())], clock::built());
         assert_eq!((checks[0].measured.as_str(), checks[0].evidence.len()), ("bad; asked twice", 1));
+    }
+
+    #[test]
+    fn mirrors_that_are_gone_are_no_fault_of_the_network() {
+        let gone = wanted("http://mirrorlist.centos.org/?release=7&arch=x86_64&repo=os", false);
+        let checks = judge(&[(&gone, failure(Class::Dns, false))], clock::built());
+        assert_eq!((checks[0].class, checks[0].level), (Class::Repository, Level::Error));
+        assert!(checks[0].advice.contains("vault.centos.org"), "{checks:?}");
+        assert_eq!((checks[1].name.as_str(), checks[1].level), ("DNS", Level::Ok));
     }
 
     #[test]

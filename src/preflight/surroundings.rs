@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use distro::facts::PackageManager;
 use distro::firewall::{self, Firewall, Known};
 use distro::locale::{self, Locale};
 use distro::{Class, Facts, Look};
@@ -14,6 +15,8 @@ use super::{Check, Todo};
 /// Oldest versions that everything here is known to work with: those of the oldest supported distributions, and the kernel that their C
 /// libraries and systemd can do with.
 const OLDEST: [(&str, [u32; 2]); 4] = [("kernel", [4, 15]), ("systemd", [239, 0]), ("apt", [2, 0]), ("dnf", [4, 7])];
+/// The same where yum is the package manager.
+const OLDEST_WITH_YUM: [(&str, [u32; 2]); 3] = [("kernel", [3, 10]), ("systemd", [219, 0]), ("yum", [3, 4])];
 
 /// What was measured.
 #[derive(Clone, Debug, Default)]
@@ -56,11 +59,19 @@ pub(super) fn measure(look: &Look<'_>, todo: &Todo<'_>) -> Result<Surroundings> 
 }
 
 pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
-    let mut checks: Vec<Check> = seen.versions.iter().filter_map(|(name, found)| version(name, found)).collect();
+    let has_yum = facts.package_manager == Some(PackageManager::Yum);
+    let oldest = if has_yum { &OLDEST_WITH_YUM[..] } else { &OLDEST };
+    let mut checks: Vec<Check> =
+        seen.versions.iter().filter_map(|(name, found)| version(oldest, name, found)).collect();
     checks.extend(avx(facts, todo));
     let umask = &seen.umask;
     // What is asked for with a mode gets it; what packages' scripts make would be hidden from the services that need it.
-    let measured = if umask == "0022" { umask.clone() } else { format!("{umask}; what is run gets 0022") };
+    let measured = match umask.as_str() {
+        "0022" => umask.clone(),
+        // Kernels before 4.7 do not tell it.
+        "" => "what is run gets 0022".to_owned(),
+        _ => format!("{umask}; what is run gets 0022"),
+    };
     checks.push(Check::new("umask", Class::Host, measured, "any"));
     checks.push(locale_check(seen.locale.as_ref()));
     checks.extend(selinux(facts));
@@ -75,8 +86,8 @@ pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>) -> Vec<
     checks
 }
 
-fn version(name: &'static str, found: &str) -> Option<Check> {
-    let oldest = OLDEST.iter().find(|row| row.0 == name)?.1;
+fn version(oldest: &[(&str, [u32; 2])], name: &'static str, found: &str) -> Option<Check> {
+    let oldest = oldest.iter().find(|row| row.0 == name)?.1;
     let mut numbers = found.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
     // What is not there is another check's matter.
     let there = [numbers.next()?, numbers.next().unwrap_or(0)];
@@ -186,7 +197,7 @@ mod tests {
             ("apt", "1.8.2.3", Some(false)),
             ("apt", "", None),
         ] {
-            assert_eq!(version(name, found).map(|check| check.level == Level::Ok), fine, "{name} {found}");
+            assert_eq!(version(&OLDEST, name, found).map(|check| check.level == Level::Ok), fine, "{name} {found}");
         }
     }
 

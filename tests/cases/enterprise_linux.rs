@@ -1,5 +1,5 @@
 //! Stand-ins for Enterprise Linux, Fedora and openSUSE Leap: real dnf, zypper, rpm and systemd on a Debian root, with signed repositories of
-//! its own.
+//! its own. yum is a stand-in by itself.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -19,6 +19,8 @@ type Place = (Suite, &'static str, &'static str);
 const EL9: Place = (Suite::El9, "redis", "redis");
 /// With dnf 5 and rpm 6.
 const FEDORA: Place = (Suite::Fedora, "el10-valkey", "valkey");
+/// With a stand-in for yum, and no kind of its own for a Redis that is as old as that of Enterprise Linux 7.
+const EL7: Place = (Suite::El7, "redis", "redis");
 /// With zypper.
 const LEAP: Place = (Suite::Leap, "leap-redis", "redis");
 
@@ -36,12 +38,19 @@ fn program_and_unit((suite, _, server): Place) -> (String, String) {
 }
 
 /// Redis from the repository at `url`.
-fn blueprint(url: &str, key: &str, fingerprint: &str) -> String {
+fn blueprint(suite: Suite, url: &str, key: &str, fingerprint: &str) -> String {
+    let redis = match suite {
+        Suite::El7 => {
+            "kind = \"packages\"\nnames = [\"redis\"]\n\n\
+             [[step]]\nid = \"server\"\nkind = \"service\"\nunit = \"redis\"\npackage = \"redis\"\nports = [6379]\n"
+        }
+        _ => "kind = \"redis\"\nuser = \"app\"\npassword = \"{{ inputs.password }}\"\n",
+    };
     format!(
         "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"cache\"\ntitle = \"A cache\"\nversion = \"1.0\"\n\n\
          [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n\
          [[step]]\nid = \"lab\"\nkind = \"repository\"\nuris = [\"{url}\"]\n{key}\nfingerprints = [\"{fingerprint}\"]\n\n\
-         [[step]]\nid = \"redis\"\nkind = \"redis\"\nuser = \"app\"\npassword = \"{{{{ inputs.password }}}}\"\n"
+         [[step]]\nid = \"redis\"\n{redis}"
     )
 }
 
@@ -55,7 +64,7 @@ fn host_at((suite, ..): Place, web: &Web, repo: &RpmRepo) -> Result<Host> {
     let host = Host::boot(suite)?;
     host.install_binary()?;
     let url = format!("{}/el9", web.url());
-    let blueprint = blueprint(&url, "key = \"lab.asc\"", repo.fingerprint());
+    let blueprint = blueprint(suite, &url, "key = \"lab.asc\"", repo.fingerprint());
     host.write("/root/cache/blueprint.toml", blueprint, 0o644)?;
     host.write("/root/cache/files/lab.asc", repo.key(), 0o644)?;
     Ok(host)
@@ -119,6 +128,11 @@ fn what_another_package_needs_stays_at_uninstall_with_dnf_5() -> Result<()> {
     what_others_need_stays(FEDORA)
 }
 
+#[test]
+fn what_another_package_needs_stays_at_uninstall_with_yum() -> Result<()> {
+    what_others_need_stays(EL7)
+}
+
 fn what_others_need_stays(at: Place) -> Result<()> {
     let (_, package, server) = at;
     let nginx = if at == FEDORA { "el10-nginx" } else { "nginx" };
@@ -157,6 +171,11 @@ fn what_is_not_signed_by_the_pinned_key_is_refused_by_zypper() -> Result<()> {
     what_is_not_signed_is_refused(LEAP, "Signature verification failed")
 }
 
+#[test]
+fn what_is_not_signed_by_the_pinned_key_is_refused_by_yum() -> Result<()> {
+    what_is_not_signed_is_refused(EL7, "are not correct for this package")
+}
+
 fn what_is_not_signed_is_refused(at: Place, wrong: &str) -> Result<()> {
     let ((suite, package, _), (program, _)) = (at, program_and_unit(at));
     for (packages, index, says) in [
@@ -170,6 +189,7 @@ fn what_is_not_signed_is_refused(at: Place, wrong: &str) -> Result<()> {
         // What the host thinks of signatures in general is of no account.
         host.sh(match suite {
             Suite::Leap => "echo 'gpgcheck = off' >>/etc/zypp/zypp.conf",
+            Suite::El7 => "sed -i 's/^gpgcheck=1/gpgcheck=0/' /etc/yum.conf",
             _ => "sed -i 's/^gpgcheck=1/gpgcheck=0/' /etc/dnf/dnf.conf",
         })?;
         let output = host.surefoot("install /root/cache --yes")?;
@@ -197,11 +217,21 @@ fn a_killed_transaction_of_zypper_is_waited_for_or_done_once_more() -> Result<()
     killed_transaction(LEAP)
 }
 
+#[test]
+fn a_killed_transaction_of_yum_is_waited_for_or_done_once_more() -> Result<()> {
+    killed_transaction(EL7)
+}
+
 fn killed_transaction(at: Place) -> Result<()> {
     let ((suite, package, server), (program, unit)) = (at, program_and_unit(at));
-    // zypper starts an rpm for each package, which can be killed alone.
-    let alone = (suite == Suite::Leap).then_some(("rpm", false));
-    for (killed, goes_on) in [("surefoot", true), ("surefoot dnf zypper bash rpm", false)].into_iter().chain(alone) {
+    // zypper starts an rpm for each package, which can be killed alone; yum is one itself.
+    let alone = match suite {
+        Suite::Leap => Some(("rpm", false)),
+        Suite::El7 => Some(("yum", false)),
+        _ => None,
+    };
+    for (killed, goes_on) in [("surefoot", true), ("surefoot dnf yum zypper bash rpm", false)].into_iter().chain(alone)
+    {
         let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
         let host = host_at(at, &web, &repo)?;
         host.sh(&format!(
@@ -210,33 +240,43 @@ fn killed_transaction(at: Place) -> Result<()> {
         ))?;
         let resumed = host.surefoot("install --resume --yes")?.ok()?;
         ensure!(resumed.stderr.contains("taking back a transaction") != goes_on, "{killed}:\n{}", resumed.stderr);
-        let state = format!("systemctl is-active {unit}; rpm -V --noconfig {server}; find / -xdev -name '*;*'");
+        // yum would speak for good of a transaction that was cut off.
+        let left = "find / -xdev -name '*;*'; find /var/lib/yum -name 'transaction-*' 2>/dev/null";
+        let state = format!("systemctl is-active {unit}; rpm -V --noconfig {server}; {left} || true");
         assert_eq!(host.sh(&state)?, "active");
         ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
     }
     Ok(())
 }
 
-/// What is kept for good lets dnf go on by itself, and goes with the product.
 #[test]
 fn dnf_keeps_the_proxy_where_asked() -> Result<()> {
+    proxy_is_kept(EL9, "dnf", "/etc/dnf/dnf.conf")
+}
+
+#[test]
+fn yum_keeps_the_proxy_where_asked() -> Result<()> {
+    proxy_is_kept(EL7, "yum", "/etc/yum.conf")
+}
+
+/// What is kept for good lets `manager` go on by itself, and goes with the product.
+fn proxy_is_kept(at: Place, manager: &str, settings: &str) -> Result<()> {
     let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
-    let (host, gateway) = (host_with(&web, &repo)?, Gateway::boot()?);
+    let (host, gateway) = (host_at(at, &web, &repo)?, Gateway::boot()?);
     for kind in [Kind::Plain, Kind::Basic] {
         gateway.start(kind)?;
     }
     let wall = gateway.wall(&host, &[Kind::Plain.port(), Kind::Basic.port()])?;
     let before = Digest::of(&host)?;
-    // Everybody reads dnf.conf.
+    // Everybody reads its settings.
     let login = ["--proxy", &Kind::Basic.url(), "--proxy-user", USER, "--proxy-password-file", "-", "--keep-proxy"];
     let refused = host.run(["surefoot", "plan", "/root/cache"].iter().chain(&login).copied()).stdin(PASSWORD);
-    ensure_said(&refused.output()?.code_is(10)?, "dnf keeps the login")?;
+    ensure_said(&refused.output()?.code_is(10)?, &format!("{manager} keeps the login"))?;
     let url = Kind::Plain.url();
     host.surefoot(&format!("install /root/cache --yes --keep-proxy --proxy {url}"))?.ok()?;
-    assert_eq!(host.sh("grep ^proxy /etc/dnf/dnf.conf")?.replace(' ', ""), format!("proxy={url}"));
-    host.sh(
-        "env -i PATH=$PATH dnf -q clean all && env -i PATH=$PATH dnf -q -y reinstall --downloadonly redis >/dev/null",
-    )?;
+    assert_eq!(host.sh(&format!("grep ^proxy {settings}"))?.replace(' ', ""), format!("proxy={url}"));
+    let alone = format!("env -i PATH=$PATH {manager} -q");
+    host.sh(&format!("{alone} clean all && {alone} -y reinstall --downloadonly redis >/dev/null"))?;
     ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
     host.surefoot("uninstall --purge --yes")?.ok()?;
     wall.held()?;
@@ -252,6 +292,11 @@ fn every_sort_of_proxy_leads_out() -> Result<()> {
 #[ignore = "its stand-in is made from a Debian that is not released, which changes: make everything"]
 fn every_sort_of_proxy_leads_dnf_5_out() -> Result<()> {
     every_sort_of_proxy(FEDORA)
+}
+
+#[test]
+fn every_sort_of_proxy_leads_yum_out() -> Result<()> {
+    every_sort_of_proxy(EL7)
 }
 
 /// Keys and indexes by http and by https, packages by one of them: nothing goes past the proxy.
@@ -275,7 +320,7 @@ fn every_sort_of_proxy((suite, package, server): Place) -> Result<()> {
         let wall = gateway.wall(&host, &[kind.port()])?;
         // Fedora's curl asks for the proxy's IPv6 address by itself.
         host.sh(&format!("echo ::ffff:{} {NAME} >>/etc/hosts", gateway.host().address()))?;
-        let first = blueprint(&plain, &key(&plain), repo.fingerprint());
+        let first = blueprint(suite, &plain, &key(&plain), repo.fingerprint());
         host.write("/root/cache/blueprint.toml", format!("{first}{second}"), 0o644)?;
         host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
         let url = kind.url();
@@ -284,6 +329,11 @@ fn every_sort_of_proxy((suite, package, server): Place) -> Result<()> {
         let login = ["--proxy-user", USER, "--proxy-password-file", "-"];
         let login = if kind == Kind::Basic { &login[..] } else { &[] };
         let run = host.run([&install[..], &way, login].concat()).stdin(PASSWORD);
+        if suite == Suite::El7 && kind == Kind::Tls {
+            // Its curl is too old for that, and that is said before anything is touched.
+            ensure_said(&run.output()?.code_is(12)?, "is spoken to by TLS, which curl 7.29 of CentOS Linux 7")?;
+            continue;
+        }
         run.output()?.ok().with_context(|| format!("{kind:?}"))?;
         assert_eq!(host.sh(&format!("systemctl is-active {server}"))?, "active");
         ensure_said(&host.exec(install)?.ok()?, " in place, 0 changed, 0 failed")?;
@@ -313,6 +363,11 @@ fn zypper_goes_by_a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -
     )
 }
 
+#[test]
+fn yum_goes_by_a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> Result<()> {
+    proxy_mirror_and_ca(EL7, "/etc/yum.repos.d/lab.repo", "/var/log/yum.log", "sslcacert=/run/surefoot/ca-bundle.pem")
+}
+
 /// What has the login to the mirror is for root alone. What is in `logs` tells what was asked, and no secret.
 fn proxy_mirror_and_ca((suite, package, _): Place, secret: &str, logs: &str, asked: &str) -> Result<()> {
     let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
@@ -328,7 +383,7 @@ fn proxy_mirror_and_ca((suite, package, _): Place, secret: &str, logs: &str, ask
     let wall = gateway.wall(&host, &[Kind::Basic.port()])?;
     let vendor = "https://packages.vendor.test/el9";
     let key = format!("key_url = \"{vendor}/key.asc\"");
-    host.write("/root/cache/blueprint.toml", blueprint(vendor, &key, repo.fingerprint()), 0o644)?;
+    host.write("/root/cache/blueprint.toml", blueprint(suite, vendor, &key, repo.fingerprint()), 0o644)?;
     host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
     host.write("/root/password", PASSWORD, 0o600)?;
     let mirror = format!(

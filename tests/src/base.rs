@@ -28,6 +28,7 @@ pub fn layers(suite: Suite) -> Result<Vec<PathBuf>> {
     Ok(match suite {
         Suite::Ubuntu | Suite::Focal => vec![made(suite.name(), RECIPE, |dir| dress_as_ubuntu(suite, dir))?, debian()?],
         Suite::El9 => vec![stand_in(&ENTERPRISE_LINUX)?.join(ROOT)],
+        Suite::El7 => vec![stand_in(&ENTERPRISE_LINUX_7)?.join(ROOT)],
         Suite::El10 => vec![stand_in(&ENTERPRISE_LINUX_10)?.join(ROOT)],
         Suite::Fedora => vec![stand_in(&FEDORA)?.join(ROOT)],
         Suite::Leap => vec![stand_in(&LEAP)?.join(ROOT)],
@@ -155,6 +156,26 @@ const RED_HAT: &Own = &Own {
     ],
     finish: "chmod 755 /usr/bin/update-ca-trust; update-ca-trust",
 };
+/// yum is a stand-in, too, by dnf's library; programs that are newer than there are held to what theirs can.
+const RED_HAT_WITH_YUM: &Own = &Own {
+    folders: &[
+        "etc/yum.repos.d",
+        "etc/yum/vars",
+        "etc/pki/rpm-gpg",
+        "etc/pki/ca-trust/source/anchors",
+        "etc/pki/tls/certs",
+        "var/cache/yum/x86_64/7",
+        "var/lib/yum/repos/x86_64/7",
+    ],
+    files: &[
+        ("etc/yum.conf", include_str!("../data/el7/yum.conf")),
+        ("usr/bin/yum", include_str!("../data/el7/yum")),
+        ("usr/local/bin/older", include_str!("../data/el7/older")),
+        ("usr/bin/update-ca-trust", include_str!("../data/el9/update-ca-trust")),
+    ],
+    finish: "chmod 755 /usr/bin/yum /usr/local/bin/older /usr/bin/update-ca-trust; update-ca-trust; rm /usr/bin/dnf /usr/bin/dnf-3; \
+             for name in tee busctl journalctl systemctl setpriv curl; do ln -s older /usr/local/bin/$name; done",
+};
 const SUSE: &Own = &Own {
     folders: &[
         "etc/zypp/repos.d",
@@ -192,6 +213,19 @@ static ENTERPRISE_LINUX: Recipe = Recipe {
     rpm: "--force-debian",
     os_release: include_str!("../data/el9/os-release"),
     own: RED_HAT,
+};
+/// Its packages are those for Enterprise Linux 9.
+static ENTERPRISE_LINUX_7: Recipe = Recipe {
+    suite: Suite::El7,
+    installed: OLDER_LIBRARIES,
+    added: &["dnf", "rpm"],
+    newer: false,
+    repacked: &[],
+    specs: &[],
+    base: &["dnf yum", "dnf_version 3.4.3"],
+    rpm: "--force-debian",
+    os_release: include_str!("../../distro/data/os-release/centos-7"),
+    own: RED_HAT_WITH_YUM,
 };
 static ENTERPRISE_LINUX_10: Recipe = Recipe {
     suite: Suite::El10,

@@ -135,13 +135,14 @@ impl RpmRepo {
 }
 
 /// What rpm leaves, as on every host that had the packages, with what is below: accounts, logs, and folders that a server wrote into.
-const LEFT: [&str; 32] = [
+const LEFT: [&str; 33] = [
     "file /var/cache/dnf/.gpgkeyschecked.yum",
     "file /var/log/dnf.librepo.log",
     "file /var/log/dnf.log",
     "file /var/log/dnf5.log",
     "file /var/log/dnf.rpm.log",
     "file /var/log/hawkey.log",
+    "file /var/log/yum.log",
     "file /var/log/zypp",
     "file /var/log/zypper.log",
     "file /var/lib/YaST2",

@@ -20,6 +20,8 @@ pub enum Suite {
     El9,
     /// The same, saying Rocky Linux 8.
     El8,
+    /// A stand-in: the same with a stand-in for yum 3.4 in the place of dnf, saying CentOS 7.
+    El7,
     /// A stand-in: Debian 13 with dnf and rpm, whose os-release says AlmaLinux 10.
     El10,
     /// The same, saying Amazon Linux 2023.
@@ -32,7 +34,7 @@ pub enum Suite {
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bullseye,
         Self::Bookworm,
         Self::Trixie,
@@ -40,6 +42,7 @@ impl Suite {
         Self::Focal,
         Self::El9,
         Self::El8,
+        Self::El7,
         Self::El10,
         Self::Amazon,
         Self::Fedora,
@@ -57,6 +60,7 @@ impl Suite {
             Self::Focal => "focal",
             Self::El9 => "el9",
             Self::El8 => "el8",
+            Self::El7 => "el7",
             Self::El10 => "el10",
             Self::Amazon => "amazon",
             Self::Fedora => "fedora",
@@ -77,7 +81,7 @@ impl Suite {
     /// Are its packages RPM?
     #[must_use]
     pub fn has_rpm(self) -> bool {
-        matches!(self, Self::El8 | Self::El9 | Self::El10 | Self::Amazon | Self::Fedora | Self::Leap)
+        matches!(self, Self::El7 | Self::El8 | Self::El9 | Self::El10 | Self::Amazon | Self::Fedora | Self::Leap)
     }
 
     /// The Debian suite whose packages it is made of.

@@ -3,7 +3,6 @@
 //! Options are those of dnf(8) and dnf.conf(5), queries those of rpm(8). Packages of these distributions start no service by themselves,
 //! so nothing is held back while they are installed.
 
-mod definition;
 mod extras;
 mod index;
 mod said;
@@ -16,10 +15,12 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::command::Output;
-use crate::rpm::FETCH_LIMIT;
+use crate::packages::Entry;
+use crate::packages::definition::{Definition, Part};
+use crate::rpm::{FETCH_LIMIT, definition, repos};
 use crate::{Command, Host, locks};
 
-pub use definition::{definition_path, keyring_path, parts, repositories, rival};
+pub use crate::rpm::definition::{definition_path, keyring_path, rival};
 pub use index::{has_any, index, remove_index, update};
 pub use said::is_stale_index;
 pub use solver::{simulate, simulate_removal};
@@ -38,6 +39,20 @@ pub const LOCKS: [&str; 7] = [
 
 /// dnf's exit code where another process holds its lock.
 const LOCKED: i32 = 200;
+
+/// The files that define a repository. What is asked for by name is meant, whichever stream of a module the distribution has switched on.
+pub fn parts(of: &Definition) -> Vec<Part> {
+    definition::parts(of, "module_hotfixes=1\n")
+}
+
+/// Every repository of `host` that is switched on.
+///
+/// # Errors
+/// Where a file that defines some cannot be read.
+pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
+    let release = host.facts.major.map_or(host.facts.version.clone(), |major| major.to_string());
+    repos::repositories(&host.facts, &release, Path::new(definition::FOLDER), Path::new("/etc/dnf/vars"))
+}
 
 /// Is it dnf 5? It goes by the same name, and has other words.
 fn is_five() -> bool {

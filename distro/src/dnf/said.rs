@@ -205,6 +205,13 @@ mod tests {
                 "No URLs in mirrorlist",
                 "no mirrors of this release any more",
             ),
+            (
+                "",
+                "  - Curl error (6): Couldn't resolve host name for http://mirrorlist.centos.org/?release=8&arch=x86_64 [Could not resolve host: mirrorlist.centos.org]\n",
+                Class::Repository,
+                "Could not resolve host: mirrorlist.centos.org",
+                "vault.centos.org",
+            ),
             ("", "Error: SSL certificate problem: self-signed\n", Class::Tls, "SSL certificate", "--ca-file"),
             // The words of dnf 5.
             (

@@ -1,7 +1,7 @@
 //! What dnf 5 would do: a table, with a line before the packages to which the same is done.
 
-use super::solver::moved;
 use crate::packages::Solution;
+use crate::rpm::decisions::moved;
 
 /// ` redis x86_64 0:7.2.5-1.fc42 fedora 1.5 MiB` below `Installing:`; below a package what makes way for it, as
 /// `   replacing old x86_64 0:1-1.fc42 fedora 1.5 MiB`.

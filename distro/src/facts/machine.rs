@@ -21,7 +21,7 @@ pub(super) fn init(root: &Path) -> Init {
 pub(super) fn package_manager(root: &Path, family: Family) -> Option<PackageManager> {
     let candidates: &[(&str, PackageManager)] = match family {
         Family::Debian => &[("apt-get", PackageManager::Apt)],
-        Family::RedHat => &[("dnf", PackageManager::Dnf), ("yum", PackageManager::Yum)],
+        Family::RedHat => &[("dnf", PackageManager::Dnf)],
         Family::Suse => &[("zypper", PackageManager::Zypper)],
         Family::Alpine => &[("apk", PackageManager::Apk)],
         Family::Arch => &[("pacman", PackageManager::Pacman)],
@@ -29,6 +29,11 @@ pub(super) fn package_manager(root: &Path, family: Family) -> Option<PackageMana
     };
     let there =
         |program: &str| crate::command::PATH.split(':').any(|folder| root.join(&folder[1..]).join(program).is_file());
+    // Where dnf took its place, it is another name of dnf; before that, dnf can be had besides, and is not what the distribution works with.
+    let is_yum_itself = root.join("usr/bin/yum").symlink_metadata().is_ok_and(|meta| meta.is_file());
+    if family == Family::RedHat && is_yum_itself {
+        return Some(PackageManager::Yum);
+    }
     candidates.iter().find(|(program, _)| there(program)).map(|(_, manager)| *manager)
 }
 
@@ -190,7 +195,8 @@ mod tests {
 
     #[test]
     fn the_package_manager_of_the_family() {
-        let root = host(&[("usr/bin/dnf", ""), ("bin/apt-get", ""), ("usr/bin/yum", "")]);
+        let root = host(&[("usr/bin/dnf", ""), ("bin/apt-get", "")]);
+        std::os::unix::fs::symlink("dnf", root.path().join("usr/bin/yum")).unwrap();
         for (family, wanted) in [
             (Family::Debian, Some(PackageManager::Apt)),
             (Family::RedHat, Some(PackageManager::Dnf)),
@@ -199,7 +205,7 @@ mod tests {
         ] {
             assert_eq!(package_manager(root.path(), family), wanted, "{family:?}");
         }
-        let old = host(&[("usr/bin/yum", "")]);
+        let old = host(&[("usr/bin/yum", ""), ("usr/bin/dnf", "")]);
         assert_eq!(package_manager(old.path(), Family::RedHat), Some(PackageManager::Yum));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Firewall, Ports, ranges, read};
 use crate::{Class, Command, Fault, Host};
@@ -70,7 +70,7 @@ fn kept_below(root: &Path, zone: &str) -> Option<Ports> {
 /// Class `host`, where firewalld does not answer.
 pub fn now(host: &Host, zone: &str) -> Result<Ports> {
     let mut open = own_now(host, zone)?;
-    for service in ask::<Vec<String>>(host, "getServices", zone)? {
+    for service in ask(host, "getServices", zone)? {
         open.extend(of_service(Path::new("/"), &service));
     }
     Ok(Ports::Some(open))
@@ -78,25 +78,25 @@ pub fn now(host: &Host, zone: &str) -> Result<Ports> {
 
 /// The TCP ports that a zone names itself now.
 fn own_now(host: &Host, zone: &str) -> Result<BTreeSet<(u16, u16)>> {
-    let pairs: Vec<(String, String)> = ask(host, "getPorts", zone)?;
-    Ok(pairs.iter().filter(|(_, protocol)| protocol == "tcp").flat_map(|(port, _)| ranges(port, '-')).collect())
+    let told = ask(host, "getPorts", zone)?;
+    let pairs = told.chunks_exact(2).map(|pair| (&pair[0], &pair[1]));
+    Ok(pairs.filter(|(_, protocol)| *protocol == "tcp").flat_map(|(port, _)| ranges(port, '-')).collect())
 }
 
-/// What `method` of firewalld says of a zone.
-fn ask<T: serde::de::DeserializeOwned>(host: &Host, method: &str, zone: &str) -> Result<T> {
-    /// As `busctl --json=short` prints a reply: its type and its values.
-    #[derive(serde::Deserialize)]
-    struct Reply<T> {
-        data: (T,),
-    }
+/// What `method` of firewalld says of a zone: the words of its lists, one after another.
+fn ask(host: &Host, method: &str, zone: &str) -> Result<Vec<String>> {
     let (name, path) = ("org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1");
     let output = Command::new("busctl")
-        .args(["--system", "--json=short", "call", name, path, &format!("{name}.zone"), method, "s", zone])
+        .args(["--system", "call", name, path, &format!("{name}.zone"), method, "s", zone])
         .data()
         .run(&host.runner, Class::Host, "asking firewalld")?;
-    let reply: Reply<T> =
-        serde_json::from_str(&output.stdout).with_context(|| format!("firewalld's answer to {method}"))?;
-    Ok(reply.data.0)
+    Ok(words(&output.stdout))
+}
+
+/// `aas 2 2 "80" "tcp" 2 "53" "udp"`: ports, protocols and names of services have nothing in them that would be quoted otherwise. (As JSON the
+/// busctl of Enterprise Linux 7 says nothing.)
+fn words(reply: &str) -> Vec<String> {
+    reply.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// Lets others reach `ports` in a zone: from now on until the next reload, or (`kept`) from the next reload on.
@@ -168,6 +168,13 @@ fn attribute<'t>(tag: &'t str, name: &str) -> Option<&'t str> {
 mod tests {
     use super::super::tests::{host, open};
     use super::*;
+
+    #[test]
+    fn what_it_says_on_the_bus() {
+        assert_eq!(words("aas 2 2 \"80\" \"tcp\" 2 \"53\" \"udp\"\n"), ["80", "tcp", "53", "udp"]);
+        assert_eq!(words("as 1 \"dhcpv6-client\"\n"), ["dhcpv6-client"]);
+        assert_eq!(words("as 0\n"), Vec::<String>::new());
+    }
 
     #[test]
     fn zones_and_services() {

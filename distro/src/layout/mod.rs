@@ -18,6 +18,20 @@ pub use redis::{Redis, Users};
 
 use crate::Facts;
 
+/// What a distribution's own server of a kind lacks, and where there is another: nothing is known of those that a host may have from elsewhere.
+pub fn too_old(facts: &Facts, kind: &str) -> Option<&'static str> {
+    let major = facts.base_version.split('.').next().unwrap_or_default();
+    match (facts.base.as_str(), major, kind) {
+        ("rhel", "7", "rabbitmq") => Some("RabbitMQ 3.3, which EPEL has there, reads no rabbitmq.conf"),
+        ("rhel", "7", "postgresql") => Some("PostgreSQL 9.2, which it has, knows no SCRAM-SHA-256"),
+        ("rhel", "7", "redis") => Some("Redis 3.2, which EPEL has there, gets no corrections any more"),
+        ("amzn", "2", "rabbitmq" | "postgresql" | "redis") => {
+            Some("its servers are among its extras, which nobody tried")
+        }
+        _ => None,
+    }
+}
+
 /// Is the host's distribution Debian, of this version or a later one, or Ubuntu, of this or a later one; or a derivative?
 fn since(facts: &Facts, debian: u32, ubuntu: u32) -> bool {
     let Some(major) = facts.base_version.split('.').next().and_then(|major| major.parse::<u32>().ok()) else {

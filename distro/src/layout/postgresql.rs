@@ -22,6 +22,9 @@ pub enum Postgresql {
 impl Postgresql {
     /// That of a host; none where it is not known.
     pub fn of(facts: &Facts) -> Option<Self> {
+        if super::too_old(facts, "postgresql").is_some() {
+            return None;
+        }
         match facts.family {
             Family::Debian => Some(Postgresql::Versioned(version(facts))),
             Family::RedHat => {

@@ -37,6 +37,9 @@ pub struct PortMapper {
 impl Rabbitmq {
     /// That of a host; none where it is not known.
     pub fn of(facts: &Facts) -> Option<Self> {
+        if super::too_old(facts, "rabbitmq").is_some() {
+            return None;
+        }
         match facts.family {
             Family::Debian => Some(Self {
                 packages: &[PACKAGE],

@@ -40,6 +40,9 @@ pub enum Users {
 impl Redis {
     /// That of a host; none where it is not known.
     pub fn of(facts: &Facts) -> Option<Self> {
+        if super::too_old(facts, "redis").is_some() {
+            return None;
+        }
         let debian = Self {
             package: "redis-server",
             unit: "redis-server.service",

@@ -80,6 +80,29 @@ fn mongodb_keeps_its_data_where_its_vendor_says() {
 }
 
 #[test]
+fn what_is_too_old() {
+    for (os_release, kind, old) in [
+        ("ID=centos\nVERSION_ID=7\n", "redis", true),
+        ("ID=centos\nVERSION_ID=7\n", "rabbitmq", true),
+        ("ID=rhel\nVERSION_ID=7.9\n", "postgresql", true),
+        ("ID=rhel\nVERSION_ID=7.9\n", "nginx_site", false),
+        ("ID=amzn\nVERSION_ID=2\n", "postgresql", true),
+        ("ID=amzn\nVERSION_ID=2023\n", "postgresql", false),
+        (ROCKY, "redis", false),
+    ] {
+        let facts = host(os_release, "");
+        assert_eq!(too_old(&facts, kind).is_some(), old, "{os_release}{kind}");
+        let known = match kind {
+            "redis" => Redis::of(&facts).is_some(),
+            "rabbitmq" => Rabbitmq::of(&facts).is_some(),
+            "postgresql" => Postgresql::of(&facts).is_some(),
+            _ => Nginx::of(&facts).unwrap().is_some(),
+        };
+        assert_eq!(known, !old, "{os_release}{kind}");
+    }
+}
+
+#[test]
 fn redis_and_postgresql_of_the_family_of_red_hat() {
     let rhel = |version: &str| format!("ID=rocky\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID={version}\n");
     let redis = |package, main, own| (package, main, own);

@@ -11,8 +11,8 @@ use crate::packages::Manager;
 pub const SUPPORTED: [(&str, &str, &str); 7] = [
     ("debian", "11", "Debian 11 or later"),
     ("ubuntu", "20.04", "Ubuntu 20.04 or later"),
-    ("rhel", "8", "Enterprise Linux 8 to 10"),
-    ("amzn", "2023", "Amazon Linux 2023"),
+    ("rhel", "7", "Enterprise Linux 7 to 10"),
+    ("amzn", "2", "Amazon Linux 2 and 2023"),
     ("fedora", "41", "Fedora 41 or later"),
     ("sles", "15", "SUSE Linux Enterprise Server 15"),
     ("opensuse-leap", "15", "openSUSE Leap 15"),
@@ -43,12 +43,13 @@ fn reason(facts: &Facts) -> Option<String> {
     if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base) {
         return if version.is_empty() && facts.base_codename.is_empty() {
             Some(format!("it is derived from {base}, but does not tell from which version"))
-        } else if !version.is_empty() && numbers(version) < numbers(least) {
+        } else if !version.is_empty() && is_before(base, version, least) {
             Some(too_old(base, version))
         } else if LAST.iter().any(|(name, last)| *name == base && major > *last) {
             Some("it is newer than all that surefoot was tried on".into())
         } else if Manager::of(facts).is_none() {
             let manager = match facts.family {
+                Family::RedHat if is_before(base, version, "8") => "yum",
                 Family::RedHat => "dnf",
                 Family::Suse => "zypper",
                 _ => "apt-get",
@@ -77,21 +78,26 @@ fn too_old(base: &str, version: &str) -> String {
         ("ubuntu", _) => format!("the standard support of Ubuntu {version} has ended"),
         ("debian", _) => format!("Debian {version} gets no updates any more"),
         ("fedora", _) => format!("Fedora {version} gets no updates any more"),
-        ("rhel", [7, ..]) => {
-            "Enterprise Linux 7 has yum in place of dnf, and reached its end of life in June 2024".into()
-        }
         ("rhel", _) => {
             format!(
                 "Enterprise Linux {version} starts services with Upstart, and reached its end of life in November 2020"
             )
         }
-        ("amzn", [2, ..]) => "Amazon Linux 2 has yum in place of dnf, and reached its end of life in June 2026".into(),
         ("amzn", _) => {
             "Amazon Linux 1 starts services with Upstart, and reached its end of life in December 2023".into()
         }
         ("sles" | "opensuse-leap", _) => format!("{base} {version} gets no updates any more"),
         _ => format!("{base} {version} is too old"),
     }
+}
+
+/// Is `version` of `base` older than `other`? Amazon Linux counted years before its 2.
+fn is_before(base: &str, version: &str, other: &str) -> bool {
+    let numbers_of = |version: &str| match (base, numbers(version)) {
+        ("amzn", numbers) if numbers.first().is_some_and(|year| (2010..2020).contains(year)) => vec![1],
+        (_, numbers) => numbers,
+    };
+    numbers_of(version) < numbers_of(other)
 }
 
 /// The numbers of a version, to be compared.

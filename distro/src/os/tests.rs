@@ -152,8 +152,6 @@ fn a_refusal_says_why_and_what_is_supported() {
         ("debian-10", "Debian 10 gets no updates"),
         ("ol-6", "Upstart"),
         ("amzn-2018.03", "Amazon Linux 1"),
-        ("amzn-2", "Amazon Linux 2 has yum"),
-        ("rhel-7", "Enterprise Linux 7 has yum"),
         ("fedora-40", "Fedora 40 gets no updates"),
         ("sles-12", "sles 12.5 gets no updates"),
         ("opensuse-tumbleweed", "'opensuse-tumbleweed' is not a distribution that surefoot was tried on"),
@@ -167,7 +165,7 @@ fn a_refusal_says_why_and_what_is_supported() {
         let fault = Fault::find(&error).unwrap();
         assert_eq!(fault.class, Class::Unsupported);
         assert!(fault.message.contains(&os.name) && fault.message.contains(why), "{file}: {}", fault.message);
-        let list = "Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 8 to 10, Amazon Linux 2023, Fedora 41 or later, \
+        let list = "Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 7 to 10, Amazon Linux 2 and 2023, Fedora 41 or later, \
                     SUSE Linux Enterprise Server 15, openSUSE Leap 15";
         assert!(fault.advice.contains(list), "{}", fault.advice);
     }
@@ -176,4 +174,11 @@ fn a_refusal_says_why_and_what_is_supported() {
     let os = parse("f", b"ID=debian\nVERSION_ID=12\n", "").unwrap();
     let without_apt = Facts { package_manager: None, ..facts(&os) };
     assert!(supported(&without_apt).unwrap_err().to_string().ends_with("it has no apt-get"));
+    for (os_release, missing) in
+        [("ID=centos\nVERSION_ID=7\n", "yum"), ("ID=amzn\nVERSION_ID=2\n", "yum"), ("ID=ol\nVERSION_ID=8.9\n", "dnf")]
+    {
+        let os = parse("f", os_release.as_bytes(), "").unwrap();
+        let error = supported(&Facts { package_manager: None, ..facts(&os) }).unwrap_err();
+        assert!(error.to_string().ends_with(&format!("it has no {missing}")), "{error}");
+    }
 }

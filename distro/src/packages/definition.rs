@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Manager;
 use crate::network::{Login, Mirror};
-use crate::{Class, Command, Host, apt, dnf, openpgp, rpm, zypper};
+use crate::{Class, Command, Host, apt, dnf, openpgp, rpm, yum, zypper};
 
 /// What a repository is.
 #[derive(Clone, Debug, Default)]
@@ -67,14 +67,14 @@ impl Manager {
     pub fn has_suites(self) -> bool {
         match self {
             Manager::Apt => true,
-            Manager::Dnf | Manager::Zypper => false,
+            Manager::Dnf | Manager::Yum | Manager::Zypper => false,
         }
     }
 
     /// Can a repository be told which versions of its packages are meant?
     pub fn has_pins(self) -> bool {
         match self {
-            Manager::Apt | Manager::Dnf => true,
+            Manager::Apt | Manager::Dnf | Manager::Yum => true,
             Manager::Zypper => false,
         }
     }
@@ -84,6 +84,7 @@ impl Manager {
         match self {
             Manager::Apt => "see sources.list(5) for what apt takes",
             Manager::Dnf => "see dnf.conf(5) for what dnf takes",
+            Manager::Yum => "see yum.conf(5) for what yum takes",
             Manager::Zypper => "see zypper(8) for what zypper takes",
         }
     }
@@ -93,6 +94,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::parts(of),
             Manager::Dnf => dnf::parts(of),
+            Manager::Yum => yum::parts(of),
             Manager::Zypper => zypper::parts(of),
         }
     }
@@ -101,7 +103,7 @@ impl Manager {
     pub fn login_path(self, name: &str) -> Option<PathBuf> {
         match self {
             Manager::Apt => Some(apt::login_path(name)),
-            Manager::Dnf => None,
+            Manager::Dnf | Manager::Yum => None,
             Manager::Zypper => Some(zypper::login_path(name)),
         }
     }
@@ -113,7 +115,7 @@ impl Manager {
                 let together = |all: String, login: String| if all.contains(&login) { all } else { all + &login };
                 mirrors.iter().map(Mirror::apt_login).fold(String::new(), together)
             }
-            Manager::Dnf => String::new(),
+            Manager::Dnf | Manager::Yum => String::new(),
             Manager::Zypper => {
                 mirrors.iter().find_map(|mirror| mirror.login.as_ref()).map(zypper::login).unwrap_or_default()
             }
@@ -125,6 +127,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::keyring_path(name),
             Manager::Dnf => dnf::keyring_path(name),
+            Manager::Yum => yum::keyring_path(name),
             Manager::Zypper => zypper::keyring_path(name),
         }
     }
@@ -134,6 +137,8 @@ impl Manager {
         match self {
             Manager::Apt => packets,
             Manager::Dnf | Manager::Zypper => openpgp::armor(&packets).into_bytes(),
+            // Its rpm takes one key of each block.
+            Manager::Yum => openpgp::keys(&packets).into_iter().map(openpgp::armor).collect::<String>().into_bytes(),
         }
     }
 
@@ -142,7 +147,7 @@ impl Manager {
     pub fn trusted_keys(self, fingerprints: &[String]) -> Vec<String> {
         match self {
             Manager::Apt => Vec::new(),
-            Manager::Dnf | Manager::Zypper => rpm::trusted_keys(fingerprints),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::trusted_keys(fingerprints),
         }
     }
 
@@ -153,7 +158,7 @@ impl Manager {
     pub fn trust(self, host: &Host, name: &str) -> Result<()> {
         match self {
             Manager::Apt => Ok(()),
-            Manager::Dnf | Manager::Zypper => {
+            Manager::Dnf | Manager::Yum | Manager::Zypper => {
                 let path = self.keyring_path(name).display().to_string();
                 let output = Command::new("rpm").args(["--import", &path]).output(&host.runner)?;
                 if output.ok() {
@@ -161,7 +166,13 @@ impl Manager {
                 }
                 let fault =
                     output.fault(Class::Repository, format!("rpm does not take the key of repository '{name}'"));
-                Err(fault.advice("ask the vendor for a key that the host's crypto policy allows (`update-crypto-policies --show`)").into())
+                let advice = match self {
+                    Manager::Yum => "ask the vendor for an RSA key: rpm knows no elliptic curves here",
+                    _ => {
+                        "ask the vendor for a key that the host's crypto policy allows (`update-crypto-policies --show`)"
+                    }
+                };
+                Err(fault.advice(advice).into())
             }
         }
     }
@@ -173,7 +184,7 @@ impl Manager {
                 let pairs = of.uris.iter().flat_map(|uri| of.suites.iter().map(move |suite| (uri, suite)));
                 pairs.map(|(uri, suite)| apt::release_url(uri, suite)).collect()
             }
-            Manager::Dnf | Manager::Zypper => of.uris.iter().map(|uri| rpm::repos::url(uri)).collect(),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => of.uris.iter().map(|uri| rpm::repos::url(uri)).collect(),
         }
     }
 
@@ -185,6 +196,7 @@ impl Manager {
         match self {
             Manager::Apt => apt::rival(of),
             Manager::Dnf => dnf::rival(of),
+            Manager::Yum => yum::rival(of),
             Manager::Zypper => zypper::rival(of),
         }
     }

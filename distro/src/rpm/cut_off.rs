@@ -13,6 +13,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
@@ -65,8 +66,10 @@ impl Transaction<'_> {
             Some(_) => format!("case $exit in {}) rm -f {BEGUN};; esac\n", self.ended),
             None => String::new(),
         };
-        let script = format!("\"$@\" 2>&1 | tee -p /dev/null /dev/fd/{{}}; exit=$?\n{strike_out}exit $exit");
-        let command = Command::new("bash").args(["-o", "pipefail", "-c", &script, "bash"]);
+        // That of Enterprise Linux 7 has no `-p`.
+        let reader = "(trap '' PIPE; exec tee /dev/null /dev/fd/{})";
+        let script = format!("\"$@\" 2>&1 | {reader}; exit=${{PIPESTATUS[0]}}\n{strike_out}exit $exit");
+        let command = Command::new("bash").args(["-c", &script, "bash"]);
         command.args(self.words.iter().cloned()).never_killed()
     }
 }
@@ -111,6 +114,17 @@ fn begun() -> Result<Vec<Move>> {
     }
 }
 
+/// When the transaction began that was cut off; none where none was.
+///
+/// # Errors
+/// Where that cannot be seen.
+pub fn began() -> Result<Option<SystemTime>> {
+    match fs::metadata(BEGUN).and_then(|meta| meta.modified()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        result => result.map(Some).with_context(|| format!("looking at {BEGUN}")),
+    }
+}
+
 /// Names of the packages that a transaction was bringing when it was cut off; none where it was not.
 ///
 /// # Errors
@@ -130,10 +144,7 @@ fn names<'m>(moves: impl IntoIterator<Item = &'m Move>) -> Vec<String> {
 /// # Errors
 /// Class `package` where a package cannot be taken back; `locked` where another process holds a lock.
 pub fn take_back(host: &Host, paths: &[&str], survivor: &Survivor<'_>) -> Result<Option<Vec<Move>>> {
-    let began = match fs::metadata(BEGUN).and_then(|meta| meta.modified()) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        result => result.with_context(|| format!("looking at {BEGUN}"))?,
-    };
+    let Some(began) = began()? else { return Ok(None) };
     let moves = begun()?;
     let (upgraded, new): (Vec<&Move>, Vec<&Move>) = moves.iter().partition(|one| one.from.is_some());
     for (what, of) in [("taking back a transaction", &new), ("doing an upgrade once more", &upgraded)] {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::said::Words;
+use crate::packages::Manager;
 use crate::{Class, Command, Host};
 
 const SAID: Words = Words {
@@ -15,6 +16,8 @@ const SAID: Words = Words {
         ("SSL certificate problem", Class::Tls),
         ("SSL peer certificate", Class::Tls),
         ("SSL connect error", Class::Tls),
+        ("Peer's Certificate", Class::Tls),
+        ("Peer's certificate", Class::Tls),
         ("error: 404", Class::Repository),
     ],
     heads: &["curl:"],
@@ -33,8 +36,9 @@ pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
         let quoted = format!("{}:{}", login.user, login.password).replace('\\', "\\\\").replace('"', "\\\"");
         format!("user = \"{quoted}\"\n")
     });
-    // The environment tells it whom to trust of servers, and of proxies nothing does.
-    let trusted = network.bundle().map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
+    // The environment tells it whom to trust of servers, and of proxies nothing does. That of Enterprise Linux 7 speaks no TLS to one.
+    let is_old = host.packages() == Manager::Yum;
+    let trusted = network.bundle().filter(|_| !is_old).map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
     let config = [login, trusted].into_iter().flatten().collect::<String>();
     let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(config);
     let output = command.limit(super::FETCH_LIMIT).data().output(&host.runner)?;

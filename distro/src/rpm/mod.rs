@@ -2,6 +2,8 @@
 //! about; files that define repositories; what a transaction leaves that was cut off. Queries are those of rpm(8).
 
 mod cut_off;
+pub mod decisions;
+pub mod definition;
 mod fetch;
 mod leftovers;
 mod mend;
@@ -17,7 +19,7 @@ use anyhow::Result;
 use crate::packages::{Index, Known, Package, State};
 use crate::{Class, Command, Host, Look};
 
-pub use cut_off::{Transaction, interrupted, remove_keys, strike_out};
+pub use cut_off::{Transaction, began, interrupted, remove_keys, strike_out};
 pub use fetch::fetch;
 pub use mend::{Again, Means, mend};
 

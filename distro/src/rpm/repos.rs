@@ -1,4 +1,4 @@
-//! Repositories as files in a folder define them: what dnf and zypper have in common.
+//! Repositories as files in a folder define them: what dnf, yum and zypper have in common.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -101,6 +101,14 @@ pub fn rival(folder: &Path, own: &Path, of: &Definition) -> Result<Option<Rival>
     let mut found = sections(folder)?.into_iter();
     let found = found.find(|repo| repo.id == of.name && repo.file != own && !of.replaces.contains(&repo.file));
     Ok(found.map(|repo| Rival { says: format!("[{}]", repo.id), file: repo.file }))
+}
+
+/// Names of the repositories below `folder` that are switched on.
+///
+/// # Errors
+/// Where a file that defines some cannot be read.
+pub fn names(folder: &Path) -> Result<Vec<String>> {
+    Ok(sections(folder)?.into_iter().filter(Repo::is_on).map(|repo| repo.id).collect())
 }
 
 /// Every repository below `folder` that is switched on. `release` stands for `$releasever` in addresses; a file each in

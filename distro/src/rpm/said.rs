@@ -16,6 +16,20 @@ pub const OTHER_KEY: &str = "the package is signed by a key that is not pinned: 
 pub const OTHER_INDEX_KEY: &str = "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor \
                                    publishes, and pin another key only when they agree";
 
+/// Names of CentOS's mirrors, which are nobody's since July 2024. What they had is in the archive, laid out alike.
+const GONE: [&str; 2] = ["mirrorlist.centos.org", "mirror.centos.org"];
+/// Where a repository still has them.
+const MIRRORS_ARE_GONE: &str = "CentOS 7 and 8 get no updates any more, and their mirrors are gone: let the repositories point at the archive, \
+     vault.centos.org (`sed -i 's/^mirrorlist=/#&/; s|^#baseurl=http://mirror\\.|baseurl=http://vault.|' /etc/yum.repos.d/CentOS-*.repo`), or switch \
+     off those that are not needed; then go on with --resume";
+
+/// What there is to do about words, or an address, that name mirrors which are gone; none where they name others.
+pub fn mirrors_are_gone(text: &str) -> Option<&'static str> {
+    GONE.iter()
+        .any(|name| text.contains(&format!("//{name}")) || text.contains(&format!(" {name}")))
+        .then_some(MIRRORS_ARE_GONE)
+}
+
 /// The words of one of them.
 pub struct Words {
     /// Its name.
@@ -47,8 +61,11 @@ impl Words {
     pub fn fault(&self, output: &Output, class: Class, message: &str) -> Fault {
         let complaints = self.complaints(output);
         let has = |words: &str| complaints.iter().any(|line| line.contains(words));
+        let gone = complaints.iter().find_map(|line| mirrors_are_gone(line));
         let class = self.classes.iter().find(|(words, _)| has(words)).map_or(class, |(_, class)| *class);
-        let advice = self.advice.iter().find(|(words, _)| has(words)).map(|(_, advice)| (*advice).to_owned());
+        let class = if gone.is_some() { Class::Repository } else { class };
+        let advice = self.advice.iter().find(|(words, _)| has(words)).map(|(_, advice)| *advice);
+        let advice = gone.or(advice).map(str::to_owned);
         let advice = advice.unwrap_or_else(|| self.by_class(class));
         let evidence = if complaints.is_empty() { output.tail.clone() } else { complaints };
         Fault::new(class, message).evidence(evidence).command(output.ran.clone()).advice(advice)

@@ -175,7 +175,8 @@ fn journal(host: &Host, name: &str, unit: &Unit, since: Option<SystemTime>) -> V
         let since = format!("--since=@{}.{:06}", since.as_secs(), since.subsec_micros());
         questions.push(vec!["-u".to_owned(), name.to_owned(), since]);
     }
-    if !unit.invocation.is_empty() {
+    // Of a start that systemd has no id of the journal has none.
+    if !unit.invocation.is_empty() && !unit.invocation.contains(' ') {
         // Written by the unit, and by systemd about it.
         let own = format!("_SYSTEMD_INVOCATION_ID={}", unit.invocation);
         questions.push(vec![own, "+".to_owned(), format!("INVOCATION_ID={}", unit.invocation)]);

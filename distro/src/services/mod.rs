@@ -46,7 +46,7 @@ pub struct Unit {
     pub result: String,
     /// How often the service manager has restarted it by itself since somebody last started it.
     pub restarts: u32,
-    /// Identifies this start of the unit (systemd's InvocationID; elsewhere pid and start time).
+    /// Identifies this start of the unit (systemd's InvocationID, or when it began where there is none; elsewhere pid and start time).
     pub invocation: String,
     /// Identifies the last reload that the service manager was asked for; empty where there was none or it cannot be told.
     pub reloaded: String,

@@ -14,7 +14,7 @@ use crate::{Class, Command, Fault, Host};
 const JOB_LIMIT: Duration = Duration::from_secs(100);
 
 /// What is asked of every unit.
-const PROPERTIES: &str = "LoadState,UnitFileState,ActiveState,SubState,InvocationID,MainPID,NeedDaemonReload,FragmentPath,\
+const PROPERTIES: &str = "LoadState,UnitFileState,ActiveState,SubState,InvocationID,InactiveExitTimestampMonotonic,MainPID,NeedDaemonReload,FragmentPath,\
     SourcePath,DropInPaths,EnvironmentFiles,ExecReload,Result,ExecMainCode,ExecMainStatus,NRestarts";
 
 /// Where unit files are, the strongest first (systemd.unit(5)); generated and runtime ones come and go by themselves.
@@ -47,7 +47,7 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
     let mut unit = Unit::default();
     let (mut load, mut file_state, mut active, mut sub) = ("", "", "", "");
     let (mut result, mut code, mut status) = ("", "", "");
-    let mut source = "";
+    let (mut source, mut began) = ("", "0");
     for line in block.lines() {
         let Some((key, value)) = line.split_once('=') else { continue };
         match key {
@@ -56,12 +56,14 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
             "ActiveState" => active = value,
             "SubState" => sub = value,
             "InvocationID" => value.clone_into(&mut unit.invocation),
+            "InactiveExitTimestampMonotonic" => began = value,
             "MainPID" => unit.main_pid = value.parse().unwrap_or(0),
             "NeedDaemonReload" => unit.needs_reload = value == "yes",
             "FragmentPath" if !value.is_empty() => unit.files.push(value.to_owned()),
             "SourcePath" => source = value,
             "DropInPaths" => unit.files.extend(value.split_whitespace().map(str::to_owned)),
-            "EnvironmentFiles" => {
+            // The second before systemd 239 or so.
+            "EnvironmentFiles" | "EnvironmentFile" => {
                 let path = value.rsplit_once(" (").map_or(value, |(path, _)| path);
                 if path.starts_with('/') {
                     unit.files.push(path.to_owned());
@@ -74,6 +76,10 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
             "NRestarts" => unit.restarts = value.parse().unwrap_or(0),
             _ => {}
         }
+    }
+    // systemd before 232 has no ids of starts: what tells one from another is its microsecond, also after a boot.
+    if unit.invocation.is_empty() && began != "0" {
+        unit.invocation = format!("at {began}");
     }
     if !source.is_empty() {
         unit.files.push(source.to_owned());
@@ -268,6 +274,17 @@ mod tests {
             ..Unit::default()
         };
         assert_eq!(unit, expected);
+    }
+
+    #[test]
+    fn a_start_of_an_old_systemd() {
+        let block = "LoadState=loaded\nInactiveExitTimestampMonotonic=5120741\nEnvironmentFile=/etc/sysconfig/x (ignore_errors=yes)";
+        let old = unit("x.service", block, Path::new("/nowhere"));
+        assert_eq!((old.invocation.as_str(), old.files), ("at 5120741", vec!["/etc/sysconfig/x".to_owned()]));
+        let new = format!("{RUNNING}\nInactiveExitTimestampMonotonic=5120741");
+        assert_eq!(unit("x.service", &new, Path::new("/nowhere")).invocation, "0a1b2c");
+        let never = "LoadState=loaded\nInactiveExitTimestampMonotonic=0";
+        assert_eq!(unit("x.service", never, Path::new("/nowhere")).invocation, "");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub mod wait;
 
 use anyhow::Result;
 use distro::network::Setting;
-use distro::{Class, Facts, Fault};
+use distro::{Class, Facts, Fault, layout};
 use serde::de::DeserializeOwned;
 
 use crate::Resource;
@@ -121,8 +121,13 @@ fn refused(cx: &dyn Context, message: &str, advice: &str) -> anyhow::Error {
     Fault::new(Class::Blueprint, format!("step '{}': {message}", cx.step())).advice(advice).into()
 }
 
-/// The kind `name` does not know hosts of this family.
+/// The kind `name` does not know hosts of this family, or what they have of it is too old.
 fn unsupported(name: &str, cx: &dyn Context) -> anyhow::Error {
+    if let Some(why) = layout::too_old(cx.facts(), name) {
+        let message = format!("step '{}': the kind '{name}' is not for {}: {why}", cx.step(), cx.facts().os_name);
+        let advice = "leave it out, name a server of another host where the blueprint has an input for one, or install on Enterprise Linux 8 or later";
+        return Fault::new(Class::Unsupported, message).advice(advice).into();
+    }
     let message = format!("step '{}': the kind '{name}' does not know {}", cx.step(), cx.facts().os_name);
     Fault::new(Class::Unsupported, message).advice("install on Debian, Ubuntu or a derivative of them").into()
 }

@@ -20,7 +20,7 @@ use crate::resources::repository::Repository;
 use crate::resources::trusted_keys::TrustedKeys;
 use crate::{Resource, Stage};
 
-/// Adds a package repository for apt, dnf or zypper, trusted by its own keyring only. Packages and the index have to be signed.
+/// Adds a package repository for apt, dnf, yum or zypper, trusted by its own keyring only. Packages and the index have to be signed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -29,7 +29,7 @@ pub struct Settings {
     /// Where it is: `https://packages.example.com/deb`. Several are mirrors of each other.
     #[schemars(length(min = 1))]
     uris: Vec<String>,
-    /// Suites, often the distribution's codename; or paths that end in `/`, for a repository without `dists`. None for dnf and zypper: there 'uris'
+    /// Suites, often the distribution's codename; or paths that end in `/`, for a repository without `dists`. None for dnf, yum and zypper: there 'uris'
     /// say it all.
     #[serde(default)]
     suites: Vec<String>,
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Full fingerprints of all primary keys in that file. A file with another key in it is refused.
     #[schemars(length(min = 1))]
     fingerprints: Vec<String>,
-    /// Which versions apt prefers. dnf sees nothing of the repository but these, and knows `version …` alone; zypper has none.
+    /// Which versions apt prefers. dnf and yum see nothing of the repository but these, and know `version …` alone; zypper has none.
     #[serde(default)]
     pins: Vec<PinSettings>,
     /// Files in which another installer may have put the same repository, with a keyring of its own, which package managers do not take

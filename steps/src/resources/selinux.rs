@@ -100,7 +100,7 @@ impl Ports {
         }
         let set = resources.iter().position(|resource| resource.packages().is_some());
         let mut packages = set.and_then(|at| resources.remove(at).packages().cloned()).unwrap_or_default();
-        packages.names.push(selinux::TOOLS.to_owned());
+        packages.names.push(selinux::tools(facts).to_owned());
         let wanted = wanted.into_iter().map(|ports| Box::new(ports) as Box<dyn Resource>);
         resources.splice(..0, std::iter::once(Box::new(packages) as Box<dyn Resource>).chain(wanted));
     }
@@ -312,7 +312,7 @@ mod tests {
         let ports = |step: &Step, mut resources: Vec<Box<dyn Resource>>| {
             Ports::put_before(&mut resources, &step.facts);
             let tools = resources.iter().filter_map(|resource| resource.packages()).flat_map(|set| set.names.clone());
-            let tools: Vec<String> = tools.filter(|name| name == selinux::TOOLS).collect();
+            let tools: Vec<String> = tools.filter(|name| name == selinux::tools(&step.facts)).collect();
             let sorts = names(&resources).into_iter().filter(|name| name.starts_with("selinux_port"));
             tools.into_iter().chain(sorts).collect::<Vec<_>>()
         };
@@ -321,8 +321,8 @@ mod tests {
         assert_eq!(ports(&step, site(&step, 8080)), none, "no SELinux, no ports");
         step.facts.selinux = Some("enforcing".into());
         assert_eq!(ports(&step, site(&step, 80)), none);
-        assert_eq!(ports(&step, site(&step, 8080)), [selinux::TOOLS, "selinux_port http_port_t"]);
+        assert_eq!(ports(&step, site(&step, 8080)), [selinux::tools(&step.facts), "selinux_port http_port_t"]);
         let rabbitmq = step.expand::<rabbitmq::Settings>(broker).unwrap();
-        assert_eq!(ports(&step, rabbitmq), [selinux::TOOLS, "selinux_port amqp_port_t"]);
+        assert_eq!(ports(&step, rabbitmq), [selinux::tools(&step.facts), "selinux_port amqp_port_t"]);
     }
 }
