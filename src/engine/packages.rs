@@ -69,8 +69,16 @@ impl Install<'_, '_> {
         self.session.bus.enter(Some(Stage::Packages), Some(OWN_STEP), None);
         self.begin_step(Stage::Packages, OWN_STEP);
         self.session.bus.enter(Some(Stage::Packages), Some(&step), Some(&id));
-        let look = Look::new(self.session.host);
-        let (solved, archives) = self.session.with_cx(&look, &id, |cx| resources::packages::solve(cx, &of(&wanted)))?;
+        let (host, manager) = (self.session.host, self.session.host.packages());
+        // Servers are not asked how far they are where there is nothing to be fetched later.
+        let may_wait = wanted.len() > 1 && manager.installs_in_turns();
+        let (solved, is_ahead) = std::thread::scope(|scope| {
+            let asked = may_wait.then(|| scope.spawn(|| manager.fetches_ahead(host)));
+            let look = Look::new(host);
+            let solved = self.session.with_cx(&look, &id, |cx| resources::packages::solve(cx, &of(&wanted)));
+            (solved, asked.map(|asked| asked.join().unwrap_or(Ok(false))))
+        });
+        let ((solved, archives), is_ahead) = (solved?, is_ahead.transpose()?.unwrap_or(false));
         let asked: Vec<String> =
             wanted.iter().flat_map(|set| set.changes.iter().map(|change| change.item.clone())).collect();
         let extra = solved.into_iter().filter(|change| !asked.contains(&change.item));
@@ -82,11 +90,8 @@ impl Install<'_, '_> {
         }
         self.session.record_all(intents)?;
 
-        let manager = self.session.host.packages();
-        // Servers are not asked how far they are where there is nothing to be fetched later.
-        let is_ahead = wanted.len() > 1 && manager.fetches_ahead(self.session.host)?;
-        let (now, later) =
-            wanted.split_at(if manager.installs_in_turns() { cut(&wanted, services, is_ahead) } else { 0 });
+        let first = if may_wait { put_first(&mut wanted, services, is_ahead) } else { 0 };
+        let (now, later) = wanted.split_at(first);
         if now.is_empty() || later.is_empty() {
             return self.install_sets(&wanted, &wanted, &|| ());
         }
@@ -94,7 +99,8 @@ impl Install<'_, '_> {
         self.install_sets(now, &wanted, &|| {
             fetching.set(is_ahead.then(|| manager.fetch_ahead(self.session.host, archives.clone())));
         })?;
-        let installed = |step: &&String| now.iter().any(|set| set.entry.0 == **step);
+        let of_step = |sets: &[Set], step: &str| sets.iter().any(|set| set.entry.0 == step);
+        let installed = |step: &&String| of_step(now, step) && !of_step(later, step);
         self.bring_ahead(&services.steps.iter().filter(installed).collect::<Vec<_>>(), launched)?;
         if let Some(fetching) = fetching.take() {
             // Whatever became of it: what is not there is fetched by its own transaction.
@@ -188,9 +194,15 @@ fn of(sets: &[Set]) -> Vec<&dyn Resource> {
     sets.iter().map(|set| set.entry.2.as_ref()).collect()
 }
 
-/// How many of `sets` go first: slow services and what is before them, so that they come up while the rest is installed; half of all
-/// where that gives time to fetch the rest.
-fn cut(sets: &[Set], services: &ServicesFirst, is_ahead: bool) -> usize {
-    let slow = sets.iter().rposition(|set| services.slow.contains(&set.entry.0));
-    slow.map_or(if is_ahead { sets.len() / 2 } else { 0 }, |last| last + 1)
+/// Puts those of `sets` first that go first, and says how many they are: slow services and what is before them, so that they come up while the
+/// rest is installed; half of all where that gives time to fetch the rest. Where it is fetched meanwhile, what is light goes with the first:
+/// dpkg would else do nothing until the last of what is large is there.
+fn put_first(sets: &mut [Set], services: &ServicesFirst, is_ahead: bool) -> usize {
+    let Some(last) = sets.iter().rposition(|set| services.slow.contains(&set.entry.0)) else {
+        return if is_ahead { sets.len() / 2 } else { 0 };
+    };
+    let first = last + 1;
+    let is_light = |set: &Set| is_ahead && set.entry.2.packages().is_some_and(|packages| packages.light);
+    sets[first..].sort_by_key(|set| !is_light(set));
+    first + sets[first..].iter().filter(|set| is_light(set)).count()
 }

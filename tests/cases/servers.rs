@@ -80,6 +80,25 @@ fn apt_sees_each_fault_of_a_repository() -> Result<()> {
     Ok(())
 }
 
+/// Over a long line, what is light goes first, with RabbitMQ: dpkg does not wait for what is large.
+#[test]
+fn what_is_light_goes_first_where_servers_are_far() -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    let _line = Line::lay(&host)?;
+    let output = host.surefoot("install services --yes --output json")?.ok()?;
+    let events = output.stdout.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    let named = events.iter().filter_map(|event| event["argv"].as_array()).map(|argv| {
+        let words = argv.iter().filter_map(Value::as_str).skip_while(|word| *word != "--no-remove").skip(1);
+        words.take_while(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ")
+    });
+    assert_eq!(
+        named.filter(|names| !names.is_empty()).collect::<Vec<_>>(),
+        ["nginx postgresql-client-15 postgresql-common rabbitmq-server redis-server", "postgresql-15"]
+    );
+    Ok(())
+}
+
 /// Over a long line, what the second half needs is fetched while dpkg is at work on the first. On a short one there is one transaction.
 #[test]
 fn packages_are_fetched_ahead_where_servers_are_far() -> Result<()> {

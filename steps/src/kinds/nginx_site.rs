@@ -128,8 +128,8 @@ impl Kind for Settings {
         let mut content: Vec<Content> = folders.filter_map(|folder| Content::of(folder, cx.facts())).collect();
         content.sort_by(|one, other| one.folder.cmp(&other.folder));
         content.dedup_by(|one, other| one.folder == other.folder);
-        let mut resources: Vec<Box<dyn Resource>> =
-            vec![Box::new(Packages::new(vec![layout.package.to_owned()], vec![layout.unit.to_owned()]))];
+        let packages = Packages::new(vec![layout.package.to_owned()], vec![layout.unit.to_owned()]);
+        let mut resources: Vec<Box<dyn Resource>> = vec![Box::new(Packages { light: true, ..packages })];
         resources.extend(content.into_iter().map(|content| Box::new(content) as Box<dyn Resource>));
         if let Source::Folder(root) = &source
             && self.root.is_none()

@@ -54,7 +54,7 @@ impl Kind for Settings {
                 .advice("write it as version = \"3.9\", without an epoch where it does not matter")
                 .into());
         }
-        Ok(vec![Box::new(Packages { names: self.names, services: self.services, version: self.version })])
+        Ok(vec![Box::new(Packages { version: self.version, ..Packages::new(self.names, self.services) })])
     }
 }
 

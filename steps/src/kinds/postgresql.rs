@@ -187,6 +187,9 @@ impl Kind for Settings {
         match layout {
             Postgresql::Versioned(_) => {
                 let units = vec![ALL_CLUSTERS.to_owned(), paths.unit.clone()];
+                let client = vec!["postgresql-common".to_owned(), format!("postgresql-client-{}", cluster.version)];
+                let client = Packages { light: true, part: "client", ..Packages::new(client, units.clone()) };
+                resources.push(Box::new(client));
                 resources.push(Box::new(Packages::new(vec![package.clone()], units)));
                 resources.push(Box::new(own(0o644)));
             }
@@ -254,6 +257,7 @@ mod tests {
         let settings = json!({"user": "shop", "password": "hunter2", "memory": "128 MiB", "clients": ["10.1.0.0/16"]});
         let resources = step.expand::<Settings>(settings).unwrap();
         let expected = [
+            "packages client",
             "packages all",
             "file /etc/postgresql/15/main/conf.d/surefoot.conf",
             "lines /etc/postgresql/15/main/pg_hba.conf",
@@ -263,7 +267,7 @@ mod tests {
         ];
         assert_eq!(names(&resources), expected);
         assert_eq!(
-            wants(&resources, expected[1]),
+            wants(&resources, expected[2]),
             "file 0644 postgres:postgres\n\
              # Written by surefoot: what is changed here is put back at its next run.\n\
              listen_addresses = '127.0.0.1, ::1'\n\
@@ -271,7 +275,7 @@ mod tests {
              shared_buffers = '131072kB'\n"
         );
         assert_eq!(
-            wants(&resources, expected[2]),
+            wants(&resources, expected[3]),
             "lines# surefoot demo/db: begin\n\
              local \"shop\" \"shop\" scram-sha-256\n\
              host \"shop\" \"shop\" 127.0.0.1/32 scram-sha-256\n\
@@ -280,6 +284,10 @@ mod tests {
              # surefoot demo/db: end\n"
         );
         assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
+        let packages = resources.iter().filter_map(|resource| resource.packages());
+        let packages: Vec<_> = packages.map(|set| (set.names.join(" "), set.light)).collect();
+        let expected = [("postgresql-common postgresql-client-15", true), ("postgresql-15", false)];
+        assert_eq!(packages, expected.map(|(names, light)| (names.to_owned(), light)));
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub struct Packages {
     pub services: Vec<String>,
     /// Version or series that all of them have to be of: `3.9` is 3.9, 3.9.0-1 and 3.9.1~rc1, and not 3.90.
     pub version: Option<String>,
+    /// Are they fetched in no time, and what they need too? Then they need not wait for what is large.
+    pub light: bool,
+    /// Which of the sets of its step this is.
+    pub part: &'static str,
 }
 
 /// A package that is there in another version than it has to be.
@@ -41,7 +45,7 @@ pub struct OtherSeries {
 impl Packages {
     /// Packages of any version.
     pub fn new(names: Vec<String>, services: Vec<String>) -> Self {
-        Self { names, services, version: None }
+        Self { names, services, version: None, light: false, part: "all" }
     }
 
     /// Names of those that are not there, or there in another version than they have to be.
@@ -86,9 +90,9 @@ impl Resource for Packages {
         "packages"
     }
 
-    /// A step has one set, whatever is in it: with the names in the key, another list would be another resource.
+    /// Whatever is in it: with the names in the key, another list would be another resource.
     fn key(&self) -> String {
-        "all".to_owned()
+        self.part.to_owned()
     }
 
     fn stage(&self) -> Stage {
