@@ -17,8 +17,8 @@ use steps::kinds::{Context, Entry, Format, Refusal};
 use super::inputs::Inputs;
 use super::model::{Blueprint, Step};
 use super::read::{at, mistake_fault};
-use super::sample::is_meant;
 use super::spec::Warning;
+use super::system::closeness;
 use super::template::{Mistake, Scope, is_template};
 
 /// A step with its resources.
@@ -229,16 +229,10 @@ impl<'a> Scopes<'a> {
     }
 }
 
-/// The settings of `step` on this host: those of its family over the general ones, those of its system over them, those of its
-/// version over all.
+/// The settings of `step` on this host: over the general ones those that mean it, what means it more closely over the rest.
 fn settings_on(step: &Step, facts: &Facts) -> Node {
-    let mut meant: Vec<&(String, Node)> = step.on.iter().filter(|(name, _)| is_meant(name, facts)).collect();
-    meant.sort_by_key(|(name, _)| match super::sample::split_version(name) {
-        // Debian is a family and a system; the order of the two does not matter, as they are one name.
-        (system, "") if system == facts.os => (1, 0),
-        (_, "") => (0, 0),
-        (_, version) => (2, version.len()),
-    });
+    let mut meant: Vec<_> = step.on.iter().filter_map(|(name, over)| Some((closeness(name, facts)?, over))).collect();
+    meant.sort_by_key(|(closeness, _)| *closeness);
     let mut settings = step.settings.clone();
     for (_, over) in meant {
         lay_over(&mut settings, over);

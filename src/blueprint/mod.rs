@@ -24,6 +24,7 @@ mod schema;
 mod secret;
 mod spec;
 mod stored;
+mod system;
 mod template;
 mod validate;
 mod wizard;
@@ -40,6 +41,7 @@ pub use sample::MadeUp;
 pub use schema::schema;
 pub use spec::{InputSpec, Requires, Warning};
 pub use stored::Stored;
+pub use system::is_meant;
 pub use wizard::Terminal;
 
 #[cfg(test)]

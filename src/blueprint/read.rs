@@ -13,6 +13,7 @@ use super::model::{Blueprint, Step};
 use super::sample;
 use super::secret;
 use super::spec::{Found, Input, InputSpec, Product, Requires, SOME_TYPES, STEP_KEYS, Scalar, Sort, StepHead, Warning};
+use super::system::split_version;
 use super::template::{Mistake, Scope, is_template};
 
 /// Version of the format that this surefoot reads.
@@ -166,7 +167,7 @@ impl Reader<'_> {
 
     /// A family, a system, or a system with a version. Systems that nobody listed are accepted: there are many derivatives.
     fn host_name(&self, name: &str, span: &Range<usize>, problems: &mut Problems) {
-        let (system, version) = sample::split_version(name);
+        let (system, version) = split_version(name);
         let well_formed = is_id(system, "_-") && version.chars().all(|c| c.is_ascii_digit() || c == '.');
         if well_formed && (sample::HOSTS.contains(&system) || nearest(system, &sample::HOSTS).is_none()) {
             return;

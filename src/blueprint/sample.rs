@@ -11,6 +11,7 @@ use super::check::Value;
 use super::model::Blueprint;
 use super::resolve::{Ask, Question};
 use super::spec::{InputSpec, Scalar, Sort};
+use super::system::split_version;
 
 /// Families, then systems by the `ID` of their os-release.
 pub const HOSTS: [&str; 26] = [
@@ -41,25 +42,6 @@ pub const HOSTS: [&str; 26] = [
     "elementary",
     "zorin",
 ];
-
-/// `ubuntu-22.04` in its two parts; the version is empty where there is none.
-pub fn split_version(name: &str) -> (&str, &str) {
-    match name.rsplit_once('-') {
-        Some((system, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => (system, version),
-        _ => (name, ""),
-    }
-}
-
-/// Is this host one that `name` (a family, a system, a system with a version) means?
-pub fn is_meant(name: &str, facts: &Facts) -> bool {
-    let family = serde_json::to_value(facts.family).ok();
-    if family.as_ref().and_then(serde_json::Value::as_str) == Some(name) {
-        return true;
-    }
-    let (system, version) = split_version(name);
-    let below = facts.version.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    system == facts.os && (version.is_empty() || below)
-}
 
 /// A host of that family, system or system with version.
 pub fn facts(name: &str) -> Facts {

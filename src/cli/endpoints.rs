@@ -5,7 +5,7 @@ use steps::Endpoint;
 
 use super::EndpointsArgs;
 use super::context::Context;
-use super::product::{Product, Source};
+use super::product::{Product, Source, Unclear};
 use crate::blueprint::MadeUp;
 use crate::engine::plan;
 use crate::preflight::endpoints::{self, Reached, Wanted};
@@ -17,8 +17,9 @@ use crate::preflight::endpoints::{self, Reached, Wanted};
 pub fn run(context: &Context, args: &EndpointsArgs) -> Result<i32> {
     let host = context.host()?;
     let made_up = MadeUp::default();
-    let product =
-        Product::load(context, &host, &Source::Given(&args.what), Some(&made_up), Some(super::OnClone::Keep))?;
+    // Asked for wherever there is a terminal, such as by whoever has to open a firewall.
+    let unclear = Unclear { ask: Some(&made_up), ignore: &["system".to_owned()], ..Unclear::LOOK };
+    let product = Product::load(context, &host, &Source::Given(&args.what), &unclear)?;
     let names = made_up.names();
     if !names.is_empty() {
         context.bus.warn(format!("made up for this list, since not given: {}", names.join(", ")));

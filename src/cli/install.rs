@@ -6,7 +6,7 @@ use anyhow::Result;
 use distro::{Class, Fault, Host};
 
 use super::context::{Context, need_root};
-use super::product::{Product, Source, choose, name_from};
+use super::product::{Product, Source, Unclear, choose, name_from};
 use super::{InstallArgs, OnClone};
 use crate::blueprint;
 use crate::engine::event::{RunId, What, millis};
@@ -43,7 +43,8 @@ pub fn run(context: &Context, args: &InstallArgs) -> Result<i32> {
         Some(product) => Source::Stored(&args.what, product),
         None => Source::Given(&args.what),
     };
-    let mut product = Product::load(context, &host, &source, context.asker(args.yes), args.on_clone)?;
+    let unclear = Unclear { ask: context.asker(args.yes), on_clone: args.on_clone, ignore: &args.ignore };
+    let mut product = Product::load(context, &host, &source, &unclear)?;
     let id = RunId { product: product.blueprint.name().to_owned(), ..id };
     context.bus.is_run(id.clone());
     let log = run_log::path(Path::new(LOGS), &id.product, &id.run);

@@ -5,7 +5,7 @@ use steps::Probe;
 
 use super::PlanArgs;
 use super::context::Context;
-use super::product::{Product, Source};
+use super::product::{Product, Source, Unclear};
 use crate::blueprint::builtin_names;
 use crate::engine::plan::Plan;
 use crate::engine::planfile;
@@ -20,7 +20,7 @@ use crate::report::plan::{Answer, Counts, InputTold, PlanTold, ResourceTold, SCH
 /// Where blueprint or inputs are wrong, or a probe had no answer.
 pub fn run(context: &Context, args: &PlanArgs) -> Result<i32> {
     let host = context.host()?;
-    let product = Product::load(context, &host, &Source::Given(&args.what), None, Some(super::OnClone::Keep))?;
+    let product = Product::load(context, &host, &Source::Given(&args.what), &Unclear::LOOK)?;
     let plan = product.plan(&host)?;
     let mut told = told(&product, &plan, &context.redactor);
     if !plan.is_done() {

@@ -48,33 +48,37 @@ pub enum Source<'a> {
     Stored(&'a WhatArgs, String),
 }
 
+/// What to do where something is not clear.
+pub struct Unclear<'a> {
+    /// Who answers what was not given.
+    pub ask: Option<&'a dyn Ask>,
+    /// Which secrets a clone has.
+    pub on_clone: Option<super::OnClone>,
+    /// Checks that are not to stop it.
+    pub ignore: &'a [String],
+}
+
+impl Unclear<'_> {
+    /// Nothing is going to be changed: nobody is asked.
+    pub const LOOK: Self = Self { ask: None, on_clone: Some(super::OnClone::Keep), ignore: &[] };
+}
+
 impl Product {
     /// Loads it.
     ///
     /// # Errors
     /// Class `unsupported`, `blueprint`, `usage` (an input is missing or wrong), `state`.
-    pub fn load(
-        context: &Context,
-        host: &Host,
-        source: &Source<'_>,
-        ask: Option<&dyn Ask>,
-        on_clone: Option<super::OnClone>,
-    ) -> Result<Self> {
+    pub fn load(context: &Context, host: &Host, source: &Source<'_>, unclear: &Unclear<'_>) -> Result<Self> {
         distro::os::supported(&host.facts)?;
-        Self::read(context, host, source, ask, on_clone)
+        Self::read(context, host, source, unclear)
     }
 
     /// The same, also where the host is not supported: for checks, which tell that among other things.
     ///
     /// # Errors
     /// As [`Product::load`], but for that.
-    pub fn read(
-        context: &Context,
-        host: &Host,
-        source: &Source<'_>,
-        ask: Option<&dyn Ask>,
-        on_clone: Option<super::OnClone>,
-    ) -> Result<Self> {
+    pub fn read(context: &Context, host: &Host, source: &Source<'_>, unclear: &Unclear<'_>) -> Result<Self> {
+        let on_clone = unclear.on_clone;
         let (blueprint, args) = match source {
             Source::Given(args) => (Blueprint::load(name_of(args)?)?, *args),
             Source::Stored(args, product) => match &args.blueprint {
@@ -101,7 +105,11 @@ impl Product {
         let resume = matches!(source, Source::Stored(..));
         let network = network::settle(context, host, &args.network, &args.set_file, &store, resume)?;
         let given = Given::new(&args.set, &args.set_file, args.answers.as_deref(), stored)?;
-        let mut inputs = blueprint::resolve(&blueprint, given, &host.facts, ask)?;
+        // Nobody has to answer for a system that the blueprint is not for.
+        let wrong = preflight::refuse_system(&host.facts, &blueprint.requires().os, unclear.ignore);
+        let ask = unclear.ask.filter(|_| wrong.is_none());
+        let mut inputs = blueprint::resolve(&blueprint, given, &host.facts, ask)
+            .map_err(|error| wrong.map_or(error, anyhow::Error::from))?;
         // On a host that is not supported nothing of ours is found again.
         let supported = distro::os::supported(&host.facts).is_ok();
         if supported && host.root && on_clone != Some(super::OnClone::Renew) {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use distro::Host;
 
 use super::context::{Context, need_root};
-use super::product::{Product, Source};
+use super::product::{Product, Source, Unclear};
 use super::{StatusArgs, WhatArgs};
 use crate::engine::state::{LastRun, State};
 use crate::engine::store::Store;
@@ -39,7 +39,7 @@ fn look(context: &Context, host: &Host, product: &str) -> Result<StatusTold> {
     }
     let nothing = WhatArgs::default();
     let source = Source::Stored(&nothing, product.to_owned());
-    let loaded = Product::load(context, host, &source, None, Some(super::OnClone::Keep))?;
+    let loaded = Product::load(context, host, &source, &Unclear::LOOK)?;
     let plan = loaded.plan(host)?;
     let plan = super::plan::told(&loaded, &plan, &context.redactor);
     Ok(StatusTold { product: product.to_owned(), last, installed: true, plan: Some(plan) })

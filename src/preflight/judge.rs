@@ -9,7 +9,8 @@ use steps::kinds::units::Size;
 use steps::resources::packages::OtherSeries;
 
 use super::seen::{Seen, Space, Taken, WRITTEN};
-use super::{Check, Todo, clock, os, surroundings, warnings};
+use super::{Check, Todo, clock, surroundings, warnings};
+use crate::blueprint::is_meant;
 
 /// Bytes that any change needs on each file system that it writes to.
 const FLOOR: u64 = 32 << 20;
@@ -48,7 +49,7 @@ pub(super) fn judge(seen: &Seen, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
 }
 
 /// The distribution: one that surefoot supports, and that the blueprint wants.
-fn system(facts: &Facts, wanted: &[String]) -> Check {
+pub(super) fn system(facts: &Facts, wanted: &[String]) -> Check {
     let supported = distributions::SUPPORTED.map(|row| row.2).join(" or ");
     let required = if wanted.is_empty() { supported } else { wanted.join(" or ") };
     let check = |class, measured: &str| Check::new("system", class, measured, required.clone());
@@ -56,13 +57,11 @@ fn system(facts: &Facts, wanted: &[String]) -> Check {
         let advice = Fault::find(&error).map(|fault| fault.advice.clone()).unwrap_or_default();
         return check(Class::Unsupported, &error.to_string()).error(advice);
     }
-    let matched: Result<Vec<bool>, String> = wanted.iter().map(|wanted| os::matches(wanted, facts)).collect();
-    match matched {
-        Err(why) => check(Class::Blueprint, &why).error("correct 'os' below [requires] in the blueprint"),
-        Ok(matched) if wanted.is_empty() || matched.contains(&true) => check(Class::Unsupported, &facts.os_name),
-        Ok(_) => check(Class::Unsupported, &facts.os_name)
-            .error(format!("install it on a host that runs {}", wanted.join(" or "))),
+    let check = check(Class::Unsupported, &facts.os_name);
+    if wanted.is_empty() || wanted.iter().any(|wanted| is_meant(wanted, facts)) {
+        return check;
     }
+    check.error(format!("install it on a host that runs {}", wanted.join(" or ")))
 }
 
 fn root(root: bool, now: bool) -> Check {

@@ -6,7 +6,6 @@
 mod clock;
 pub mod endpoints;
 mod judge;
-mod os;
 mod plan;
 mod seen;
 mod show;
@@ -15,7 +14,7 @@ mod surroundings;
 use std::path::Path;
 
 use anyhow::Result;
-use distro::{Class, Fault, Look};
+use distro::{Class, Facts, Fault, Look};
 use serde::Serialize;
 use steps::Port;
 use steps::resources::packages::OtherSeries;
@@ -34,7 +33,7 @@ pub struct Requires {
     pub cpus: Option<usize>,
     /// Least free bytes by folder. Folders on the same file system add up.
     pub disk: Vec<(String, u64)>,
-    /// Hosts it can be installed on: `debian`, `ubuntu-22.04`, `debian >= 11`. Empty: every host that surefoot supports.
+    /// Hosts it can be installed on: `debian`, `ubuntu-22.04`. Empty: every host that surefoot supports.
     pub os: Vec<String>,
     /// Has the processor to know AVX, where it is an x86_64?
     pub avx: bool,
@@ -162,6 +161,13 @@ pub fn ignore<'i>(checks: &mut [Check], ignored: &'i [String]) -> Vec<&'i String
         check.measured = format!("{} (ignored)", check.measured);
     }
     ignored.iter().filter(|name| !checks.iter().any(|check| named(name, check))).collect()
+}
+
+/// What stops an install on a system that is none of the `wanted` ones; none where it is one, or where that check is ignored.
+pub fn refuse_system(facts: &Facts, wanted: &[String], ignored: &[String]) -> Option<Fault> {
+    let mut checks = [judge::system(facts, wanted)];
+    ignore(&mut checks, ignored);
+    refuse(&checks)
 }
 
 /// The one failure that all errors among `checks` are: of their class where they have the same, else of class `preflight`. None

@@ -98,6 +98,15 @@ fn all_problems_are_told_in_one_pass() -> Result<()> {
     }
     host.sh("cp /root/os-release /usr/lib/os-release")?;
 
+    // Nobody has to answer for a system that the blueprint is not for.
+    host.sh(
+        "cp -r /root/web /root/asking && printf '[inputs.token]\ntype = \"text\"\n' >>/root/asking/blueprint.toml",
+    )?;
+    for (words, code, said) in [("", 12, "install it on a host that runs ubuntu"), ("--ignore system", 10, "token")] {
+        let refused = host.surefoot(&format!("install /root/asking --yes {words}"))?.code_is(code)?;
+        ensure!(refused.stderr.contains(said), "{said} is not in {}", refused.stderr);
+    }
+
     // One error is let through and still told; the others are not.
     let ignored = checks(&host, &["--proxy", "http://nosuch.corp.test:3128", "--ignore", "port 80"], 13)?;
     let level = |name: &str| ignored.iter().find(|check| check["name"] == name).map(|check| check["level"].clone());

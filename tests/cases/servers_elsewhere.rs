@@ -103,14 +103,22 @@ fn servers_of_another_host_are_used_by_stackstorm_and_left_alone() -> Result<()>
     ensure!(told.changed + told.restarted == 0, "{told:?}");
 
     // The other blueprint takes each of its servers from elsewhere, too.
-    let plan = host.surefoot(&format!(
-        "plan services --verbose --set site=other.lab.test --set rabbitmq=false --set postgresql=false --set mongodb=true --set mongodb_server={at}:27017 \
-         --set redis_server={at}:6379 --set-file mongodb_password=/root/app --set-file redis_password=/root/redis"
-    ))?;
-    let plan = plan.ok()?.stdout;
+    let given = format!(
+        "services --set site=other.lab.test --set https_port=8443 --set http_port=8080 --set rabbitmq=false --set postgresql=false --set mongodb=true \
+         --set mongodb_server={at}:27017 --set redis_server={at}:6379 --set-file mongodb_password=/root/app --set-file redis_password=/root/redis"
+    );
+    let plan = host.surefoot(&format!("plan {given} --verbose"))?.ok()?.stdout;
     ensure!(
         plan.contains("mongodb") && !plan.contains("mongodb-org-server") && !plan.contains("redis-server"),
         "{plan}"
     );
+    let told = host.install(&given)?;
+    ensure!(told.changed > 0, "{told:?}");
+    let told = host.install(&given)?;
+    ensure!(told.changed + told.restarted == 0, "{told:?}");
+    assert_eq!(host.sh(here)?, "0", "servers were installed here, too");
+    self::mongodb(&servers, "admin", "db.client.app.command('updateUser', 'app', pwd='other')")?;
+    let refused = host.surefoot("plan services")?.code_is(27)?;
+    ensure_said(&refused, "refuses the login of 'app'")?;
     Ok(())
 }

@@ -63,23 +63,6 @@ fn hosts_differ() {
 }
 
 #[test]
-fn names_of_hosts() {
-    for (name, host, meant) in [
-        ("debian", "debian-12", true),
-        ("debian", "ubuntu-22.04", true),
-        ("ubuntu", "debian-12", false),
-        ("debian-12", "debian-12", true),
-        ("debian-1", "debian-12", false),
-        ("rocky-9", "rocky-9.3", true),
-        ("red_hat", "rocky-9", true),
-        ("opensuse-leap", "opensuse-leap-15.6", true),
-        ("opensuse-leap-15", "opensuse-leap-15.6", true),
-    ] {
-        assert_eq!(sample::is_meant(name, &sample::facts(host)), meant, "{name} on {host}");
-    }
-}
-
-#[test]
 fn a_step_whose_condition_does_not_hold_is_skipped() {
     let blueprint = blueprint(
         "[inputs.tls]\ntype = \"choice\"\nchoices = [\"none\", \"own\"]\ndefault = \"none\"\n\

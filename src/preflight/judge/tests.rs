@@ -95,7 +95,7 @@ fn a_fit_host_has_nothing_to_mend() {
         memory: Some(2 * GIB),
         cpus: Some(2),
         disk: vec![("/var".into(), 4 * GIB)],
-        os: vec!["ubuntu".into(), "debian >= 11".into()],
+        os: vec!["ubuntu".into(), "debian-12".into()],
         avx: false,
         warnings: Vec::new(),
     };
@@ -135,11 +135,7 @@ fn memory_and_processors() {
 fn systems() {
     let seen = fit();
     let requires = |os: &str| Requires { os: vec![os.into()], ..Requires::default() };
-    assert_eq!(
-        judged(&seen, &requires("ubuntu >= 20.04")),
-        ["system: Error unsupported, Debian GNU/Linux 12 (bookworm)"]
-    );
-    assert!(judged(&seen, &requires("debian => 11"))[0].starts_with("system: Error blueprint, 'debian => 11'"));
+    assert_eq!(judged(&seen, &requires("ubuntu")), ["system: Error unsupported, Debian GNU/Linux 12 (bookworm)"]);
     let old = facts("ID=ubuntu\nVERSION_ID=14.04\nPRETTY_NAME=Trusty\n");
     let none = Requires::default();
     let checks = bad(&judge(&seen, &old, &todo(&none, &[])));

@@ -333,8 +333,8 @@ mod tests {
         ] {
             step.facts.base_version = base_version.to_owned();
             let resources = step.expand::<Settings>(settings).unwrap();
-            assert_eq!(resources[3].key(), unit);
-            assert_eq!(resources[3].ports().first().map(|port| port.number), port);
+            assert_eq!(resources[4].key(), unit);
+            assert_eq!(resources[4].ports().first().map(|port| port.number), port);
         }
         let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
         assert!(error.to_string().starts_with("step 'db': which PostgreSQL "), "{error}");
