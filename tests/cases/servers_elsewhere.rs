@@ -119,6 +119,6 @@ fn servers_of_another_host_are_used_by_stackstorm_and_left_alone() -> Result<()>
     assert_eq!(host.sh(here)?, "0", "servers were installed here, too");
     self::mongodb(&servers, "admin", "db.client.app.command('updateUser', 'app', pwd='other')")?;
     let refused = host.surefoot("plan services")?.code_is(27)?;
-    ensure_said(&refused, "refuses the login of 'app'")?;
+    ensure_said(&refused, "authentication failed (code 18)")?;
     Ok(())
 }
