@@ -202,6 +202,11 @@ fn base_of(hints: &Hints<'_>) -> Base {
             base if base.codename.is_empty() => own("debian"),
             base => base,
         },
+        // Releases of before 2017 do not say their codename.
+        "debian" | "ubuntu" if hints.codename.is_empty() => {
+            let known = RELEASES.iter().find(|row| row.0 == hints.id && row.1 == hints.version);
+            Base { codename: known.map_or("", |row| row.2).into(), ..own(hints.id) }
+        }
         "debian" | "ubuntu" => own(hints.id),
         _ if like("ubuntu") => release("ubuntu", first(hints.ubuntu_codename, hints.codename)),
         _ if like("debian") => debian_base(hints),

@@ -396,6 +396,15 @@ impl Manager {
         self == Manager::Apt
     }
 
+    /// What it lacks to fetch by https: the path of a program, and the package that brings it. apt of before 1.5 has it apart.
+    pub fn lacks_https(self) -> Option<(&'static str, &'static str)> {
+        const METHOD: &str = "/usr/lib/apt/methods/https";
+        match self {
+            Manager::Apt => (!Path::new(METHOD).exists()).then_some((METHOD, "apt-transport-https")),
+            Manager::Dnf | Manager::Zypper => None,
+        }
+    }
+
     /// Does it pay to fetch what a second transaction needs while the first is at work?
     ///
     /// # Errors

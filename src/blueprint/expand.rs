@@ -39,9 +39,10 @@ pub struct ExpandedStep {
 /// Expands all steps, in order, on a host that reaches others as `network` says.
 ///
 /// # Errors
-/// Class `blueprint`, with file and line; class `unsupported`, where a kind does not know this host. What is secret is not
-/// quoted.
+/// Class `blueprint`, with file and line; class `unsupported`, where the blueprint refuses, or a kind does not know this host. What is secret
+/// is not quoted.
 pub fn expand(blueprint: &Blueprint, inputs: &Inputs, network: &Setting, facts: &Facts) -> Result<Vec<ExpandedStep>> {
+    refuse(blueprint, inputs, facts)?;
     let scopes = Scopes::new(blueprint, inputs, network, facts);
     blueprint
         .steps
@@ -78,11 +79,28 @@ pub fn next_lines(blueprint: &Blueprint, inputs: &Inputs, facts: &Facts, secrets
     lines.map(|lines| lines.into_iter().filter(|line| !line.trim().is_empty()).collect())
 }
 
-/// The warnings that hold on this host, in words.
+/// The warnings that hold on this host and stop nothing, in words.
 ///
 /// # Errors
 /// Class `blueprint`, with file and line.
 pub fn warnings(blueprint: &Blueprint, inputs: &Inputs, facts: &Facts) -> Result<Vec<Warning>, Fault> {
+    Ok(told(blueprint, inputs, facts)?.into_iter().filter(|warning| !warning.refuse).collect())
+}
+
+/// Ends it where the product cannot be installed with these inputs on this host: all the reasons in one.
+fn refuse(blueprint: &Blueprint, inputs: &Inputs, facts: &Facts) -> Result<(), Fault> {
+    let reasons: Vec<Warning> = told(blueprint, inputs, facts)?.into_iter().filter(|warning| warning.refuse).collect();
+    let all = |what: fn(&Warning) -> &str| reasons.iter().map(what).collect::<Vec<_>>().join("; ");
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Fault::new(Class::Unsupported, all(|reason| &reason.found))
+        .evidence(reasons.iter().map(|reason| format!("{}: wanted is {}", reason.name, reason.wanted)))
+        .advice(all(|reason| &reason.advice)))
+}
+
+/// The warnings that hold on this host, in words.
+fn told(blueprint: &Blueprint, inputs: &Inputs, facts: &Facts) -> Result<Vec<Warning>, Fault> {
     let network = Setting::default();
     let scopes = Scopes::new(blueprint, inputs, &network, facts);
     let mut told = Vec::new();
@@ -95,7 +113,14 @@ pub fn warnings(blueprint: &Blueprint, inputs: &Inputs, facts: &Facts) -> Result
         let [found, wanted, advice] = warning.texts().map(|(key, text)| {
             scopes.scope.render(text, Format::Text).map_err(|mistake| scopes.fault(&at(node, key), &mistake))
         });
-        told.push(Warning { name: warning.name.clone(), when: None, found: found?, wanted: wanted?, advice: advice? });
+        told.push(Warning {
+            name: warning.name.clone(),
+            when: None,
+            refuse: warning.refuse,
+            found: found?,
+            wanted: wanted?,
+            advice: advice?,
+        });
     }
     Ok(told)
 }

@@ -45,12 +45,13 @@ pub struct Requires {
     /// every host that surefoot supports.
     #[serde(default)]
     pub os: Vec<String>,
-    /// What is told before anything is touched, and stops nothing.
+    /// What is told before anything is touched; it stops nothing, unless it refuses.
     #[serde(default)]
     pub warning: Vec<Warning>,
 }
 
-/// `[[requires.warning]]`: what is not as it should be on some hosts, where the product can be installed all the same.
+/// `[[requires.warning]]`: what is not as it should be on some hosts, or with some inputs, where the product can be installed all the same; or
+/// cannot.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Warning {
@@ -59,6 +60,9 @@ pub struct Warning {
     pub name: String,
     /// Condition under which it is told, such as `host.os == 'fedora'`.
     pub when: Option<String>,
+    /// Can the product not be installed where it is so? Then it is refused before anything is looked at.
+    #[serde(default)]
+    pub refuse: bool,
     /// What is there; a template without secrets.
     pub found: String,
     /// What there should be; the same.

@@ -16,6 +16,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, filters
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha512};
 use steps::kinds::Format;
+use steps::resources::packages::is_older;
 
 use super::document::with_known;
 use super::quote;
@@ -282,6 +283,10 @@ fn environment(undefined: UndefinedBehavior, format: Option<Format>) -> Environm
     environment.add_test("defined", minijinja::tests::is_defined);
     environment.add_test("undefined", minijinja::tests::is_undefined);
     environment.add_test("none", minijinja::tests::is_none);
+    // What has no value is before nothing.
+    environment.add_test("before", |value: &Value, version: &str| {
+        !value.is_undefined() && !value.is_none() && is_older(&value.to_string(), version)
+    });
     environment.add_filter("default", filters::default);
     environment.add_filter("join", filters::join);
     environment.add_filter("first", filters::first);

@@ -135,6 +135,7 @@ pub(super) fn told(blueprint: &Blueprint) -> BlueprintTold {
     let warning = |warning: &Warning| WarningNamed {
         name: warning.name.clone(),
         found: warning.found.clone(),
+        refuse: warning.refuse,
         when: warning.when.clone(),
     };
     let requires = blueprint.requires();

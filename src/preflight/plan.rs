@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use distro::packages::Manager;
-use distro::{Host, Look};
+use distro::{Class, Host, Look};
 use steps::resources::packages::OtherSeries;
 use steps::{Endpoint, Port, Probe, Resource};
 
@@ -94,6 +94,11 @@ pub fn for_plan<'r>(
     if packages_change {
         // Its whole index is fetched, whichever repository a package comes from.
         let mut wanted = endpoints::of_package_manager(host, &named)?;
+        let by_https = named.iter().any(|endpoint| endpoint.url.starts_with("https://"));
+        if let Some((path, package)) = manager.filter(|_| by_https).and_then(Manager::lacks_https) {
+            let check = Check::new("https", Class::Package, format!("there is no {path}"), "what fetches by https");
+            checks.push(check.error(format!("install it first: `apt-get install {package}`")));
+        }
         wanted.extend(named.into_iter().map(|endpoint| Wanted { endpoint, ours: true }));
         checks.extend(endpoints::checks(host, &wanted, SystemTime::now())?);
     }

@@ -14,7 +14,7 @@ use super::{Check, Todo};
 
 /// Oldest versions that everything here is known to work with: those of the oldest supported distributions, and the kernel that their C
 /// libraries and systemd can do with.
-const OLDEST: [(&str, [u32; 2]); 4] = [("kernel", [4, 15]), ("systemd", [239, 0]), ("apt", [2, 0]), ("dnf", [4, 7])];
+const OLDEST: [(&str, [u32; 2]); 4] = [("kernel", [4, 4]), ("systemd", [229, 0]), ("apt", [1, 2]), ("dnf", [4, 7])];
 /// The same where yum is the package manager.
 const OLDEST_WITH_YUM: [(&str, [u32; 2]); 3] = [("kernel", [3, 10]), ("systemd", [219, 0]), ("yum", [3, 4])];
 
@@ -189,12 +189,13 @@ mod tests {
     fn versions_of_what_everything_rests_on() {
         for (name, found, fine) in [
             ("kernel", "6.1.0-18-amd64", Some(true)),
-            ("kernel", "4.14.336", Some(false)),
-            ("kernel", "4.15", Some(true)),
+            ("kernel", "4.3.6", Some(false)),
+            ("kernel", "4.4.0-210-generic", Some(true)),
             ("systemd", "252.22-1~deb12u1", Some(true)),
-            ("systemd", "237-3ubuntu10", Some(false)),
+            ("systemd", "229-4ubuntu21.31", Some(true)),
+            ("systemd", "215-17+deb8u13", Some(false)),
             ("apt", "2.0.10", Some(true)),
-            ("apt", "1.8.2.3", Some(false)),
+            ("apt", "1.0.9.8.6", Some(false)),
             ("apt", "", None),
         ] {
             assert_eq!(version(&OLDEST, name, found).map(|check| check.level == Level::Ok), fine, "{name} {found}");

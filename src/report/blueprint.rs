@@ -85,7 +85,7 @@ pub struct RequiresTold {
     pub disk: BTreeMap<String, u64>,
     /// Families, systems and versions that it can be installed on; empty: all that surefoot supports.
     pub os: Vec<String>,
-    /// What is told before anything is touched, and stops nothing.
+    /// What is told before anything is touched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<WarningNamed>,
 }
@@ -97,6 +97,8 @@ pub struct WarningNamed {
     pub name: String,
     /// What is there; can hold a template.
     pub found: String,
+    /// Is nothing installed where it is so?
+    pub refuse: bool,
     /// Condition under which it is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
@@ -205,7 +207,8 @@ fn requires(told: &BlueprintTold) -> Rows {
     rows.extend((!needs.os.is_empty()).then(|| format!("system: {}", needs.os.join(", "))));
     let mut rows: Rows = rows.into_iter().map(|row| (2, row)).collect();
     for warning in &needs.warnings {
-        rows.push((2, format!("warning {}: {}", warning.name, warning.found)));
+        let what = if warning.refuse { "refused" } else { "warning" };
+        rows.push((2, format!("{what} {}: {}", warning.name, warning.found)));
         rows.extend(warning.when.as_ref().map(|when| (6, format!("only where {when}"))));
     }
     rows

@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 /// What is supported, as a refusal has to list it.
 const SUPPORTED: [&str; 7] = [
     "Debian 11 or later",
-    "Ubuntu 20.04 or later",
+    "Ubuntu 16.04 and 20.04 or later",
     "Enterprise Linux 8 to 10",
     "Amazon Linux 2023",
     "Fedora 41 or later",

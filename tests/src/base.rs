@@ -4,7 +4,7 @@ use crate::{lock::Lock, mirror, place, rpm, suite::Suite, tool};
 use anyhow::{Context, Result};
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,7 +26,9 @@ const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer"];
 pub fn layers(suite: Suite) -> Result<Vec<PathBuf>> {
     let debian = || made(suite.debian(), RECIPE, |dir| debootstrap(suite.debian(), dir));
     Ok(match suite {
-        Suite::Ubuntu | Suite::Focal => vec![made(suite.name(), RECIPE, |dir| dress_as_ubuntu(suite, dir))?, debian()?],
+        Suite::Ubuntu | Suite::Focal | Suite::Xenial => {
+            vec![made(suite.name(), RECIPE, |dir| dress_as_ubuntu(suite, dir))?, debian()?]
+        }
         Suite::El9 => vec![stand_in(&ENTERPRISE_LINUX)?.join(ROOT)],
         Suite::El7 => vec![stand_in(&ENTERPRISE_LINUX_7)?.join(ROOT)],
         Suite::El10 => vec![stand_in(&ENTERPRISE_LINUX_10)?.join(ROOT)],
@@ -466,9 +468,20 @@ fn call_itself(os_release: &str, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A layer that makes a Debian 12 root call itself a release of Ubuntu.
+/// systemd before 232 gives starts no names.
+const OLDER_SYSTEMCTL: &str = r#"#!/bin/sh
+for arg do
+    shift
+    case "$arg" in *InvocationID,*) arg="${arg%%InvocationID,*}${arg#*InvocationID,}" ;; esac
+    set -- "$@" "$arg"
+done
+exec /bin/systemctl "$@"
+"#;
+
+/// A layer that makes a Debian root call itself a release of Ubuntu.
 fn dress_as_ubuntu(suite: Suite, dir: &Path) -> Result<()> {
     let of_suite = |text: &str| match suite {
+        Suite::Xenial => text.replace("22.04.5", "16.04.7").replace("22.04", "16.04").replace("jammy", "xenial"),
         Suite::Focal => text
             .replace("22.04.5", "20.04.6")
             .replace("22.04", "20.04")
@@ -476,8 +489,16 @@ fn dress_as_ubuntu(suite: Suite, dir: &Path) -> Result<()> {
             .replace("jammy", "focal"),
         _ => text.to_owned(),
     };
-    call_itself(&of_suite(include_str!("../data/ubuntu-os-release")), dir)?;
     fs::create_dir_all(dir.join("etc"))?;
+    if suite == Suite::Xenial {
+        call_itself(include_str!("../../distro/data/os-release/ubuntu-16.04"), dir)?;
+        let program = dir.join("usr/local/bin/systemctl");
+        fs::create_dir_all(dir.join("usr/local/bin"))?;
+        fs::write(&program, OLDER_SYSTEMCTL)?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    } else {
+        call_itself(&of_suite(include_str!("../data/ubuntu-os-release")), dir)?;
+    }
     fs::write(dir.join("etc/lsb-release"), of_suite(include_str!("../data/ubuntu-lsb-release")))?;
     Ok(())
 }

@@ -120,7 +120,11 @@ pub fn repository(suite: Suite) -> Result<Repo> {
 
 /// The Python of the suite that it is built for.
 fn python(suite: Suite) -> &'static str {
-    if suite.debian() == Suite::Trixie.name() { "3.13" } else { "3.11" }
+    match suite.debian() {
+        "trixie" => "3.13",
+        "bullseye" => "3.9",
+        _ => "3.11",
+    }
 }
 
 /// A folder with SecantusDB for that Python, fetched once.
@@ -129,8 +133,10 @@ pub(crate) fn parts(suite: Suite) -> Result<PathBuf> {
     place::cached(&format!("secantusdb-{python}"), |fresh| {
         let target = fresh.display().to_string();
         let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:"];
-        let what =
-            ["--python-version", python, "--target", &target, "secantusdb", "pymongo", "dnspython", "python-dateutil"];
+        // SecantusDB itself is not for the oldest of them, on which MongoDB is always another host's.
+        let server: &[&str] = if python == "3.9" { &[] } else { &["secantusdb"] };
+        let client = ["--python-version", python, "--target", &target, "pymongo", "dnspython", "python-dateutil"];
+        let what = client.iter().chain(server).copied();
         tool::tool("python3", pip.into_iter().chain(what))
             .context("SecantusDB, the stand-in for MongoDB, cannot be had")?;
         for part in ["bin", "secantus/admin", "secantus/opsboard", "secantus/sql"] {

@@ -3,6 +3,7 @@
 
 mod enterprise_linux;
 mod killed;
+mod mistral;
 
 use crate::{host::Host, place, snapshot, snapshot::Snapshot, tool::tool};
 use crate::{mongodb, nginx_org, repo::Package, repo::Repo, run::Output, suite::Suite, web::Web};
@@ -11,6 +12,7 @@ use std::{fs, path::PathBuf};
 
 pub use enterprise_linux::{RpmVendors, upgrades_survive};
 pub use killed::{SECRETS, first_install_survives, killed_and_resumed};
+pub use mistral::{MISTRAL_VERSION, Servers, with_mistral};
 
 /// What the stand-ins say they are.
 pub const VERSION: &str = "3.9.0-1";
@@ -28,6 +30,14 @@ const SERVICES: [&str; 10] = [
     "st2timersengine",
     "st2workflowengine",
 ];
+
+/// Of versions that have Mistral; the last of the units.
+const RESULTS: &str = "st2resultstracker";
+
+/// Is it a version with Mistral?
+fn has_mistral(version: &str) -> bool {
+    version.starts_with("3.2.") || version.starts_with("3.1.")
+}
 
 fn data(name: &str) -> Result<String> {
     Ok(fs::read_to_string(format!("{}/data/stackstorm/{name}", env!("CARGO_MANIFEST_DIR")))?)
@@ -109,12 +119,23 @@ RestartSec=5
 WantedBy=multi-user.target
 ";
 
-/// The packages `st2`, `st2web` and `st2chatops`.
+/// The packages `st2`, `st2web` and `st2chatops`, and `st2mistral` of versions that have it.
 ///
 /// # Errors
 /// When PyPI does not give their parts.
 pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
     let bin = "/opt/stackstorm/st2/bin";
+    let results: &[&str] = if has_mistral(version) { &[RESULTS] } else { &[] };
+    let script = |name: &str| {
+        let text = data(name)?;
+        let last = "st2workflowengine";
+        Ok::<_, anyhow::Error>(match results.is_empty() {
+            true => text,
+            false => text
+                .replace(&format!("{last};"), &format!("{last} {RESULTS};"))
+                .replace(&format!("{last}.service"), &format!("{last}.service {RESULTS}.service")),
+        })
+    };
     let mut st2 = Package::new("st2", version)
         .field(
             "Depends",
@@ -127,6 +148,7 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
             "/var/log/st2/*.log {\n    daily\n    rotate 5\n    missingok\n    copytruncate\n}\n",
             0o644,
         )
+        .file("/opt/stackstorm/st2/lib/broker.py", data("broker.py")?, 0o644)
         .file("/opt/stackstorm/st2/VERSION", version.split('-').next().unwrap_or(version), 0o644)
         .file(&format!("{bin}/stand-in"), data("stand-in")?, 0o755)
         .file(&format!("{bin}/runners.sh"), data("runners.sh")?, 0o755)
@@ -134,10 +156,10 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
         .file("/usr/bin/st2ctl", data("st2ctl")?, 0o755)
         .file("/lib/systemd/system/st2actionrunner.service", RUNNER, 0o644)
         .file("/lib/systemd/system/st2actionrunner@.service", WORKER, 0o644)
-        .script("postinst", &data("postinst")?)
-        .script("prerm", &data("prerm")?)
-        .script("postrm", &data("postrm")?);
-    for name in SERVICES {
+        .script("postinst", &script("postinst")?)
+        .script("prerm", &script("prerm")?)
+        .script("postrm", &script("postrm")?);
+    for name in SERVICES.iter().chain(results).copied() {
         st2 = st2.file(&format!("/lib/systemd/system/{name}.service"), unit(name), 0o644).file(
             &format!("/etc/st2/logging.{}.conf", name.trim_start_matches("st2")),
             format!("# {version}\n[loggers]\nkeys=root\n"),
@@ -151,7 +173,7 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
         "st2-drop-st2exporter-marker-collections",
         "gunicorn",
     ];
-    for name in SERVICES.into_iter().chain(programs) {
+    for name in SERVICES.into_iter().chain(results.iter().copied()).chain(programs) {
         let program = format!("#!/bin/sh\nexec {bin}/stand-in {name} \"$@\"\n");
         st2 = st2.file(&format!("{bin}/{name}"), &program, 0o755);
         if name.starts_with("st2-") {
@@ -189,7 +211,8 @@ pub fn packages(suite: Suite, version: &str) -> Result<Vec<Package>> {
         .script("prerm", "#!/bin/sh\nif [ -d /run/systemd/system ]; then systemctl stop st2chatops.service; fi\n")
         .script("postrm", "#!/bin/sh\nif [ \"$1\" = purge ]; then deb-systemd-helper purge st2chatops.service >/dev/null || true; fi\n\
              if [ -d /run/systemd/system ]; then systemctl --system daemon-reload; fi\n");
-    Ok(vec![st2, web, chatops])
+    let mistral = if has_mistral(version) { Some(mistral::package(version)?) } else { None };
+    Ok([st2, web, chatops].into_iter().chain(mistral).collect())
 }
 
 /// A folder with the client of ZooKeeper that is in StackStorm's package, fetched once.
@@ -239,7 +262,8 @@ impl Vendors {
     pub fn with(suite: Suite, version: &str) -> Result<Self> {
         let (web, keys) = (Web::start()?, tempfile::tempdir()?);
         let stackstorm = Repo::laid_out(suite.codename(), "main", &packages(suite, version)?)?;
-        let mongodb = mongodb::repository(suite)?;
+        // Of the oldest system's nobody asks for it.
+        let mongodb = mongodb::repository(if suite == Suite::Xenial { Suite::Ubuntu } else { suite })?;
         let node = Package::new("nodejs", "20.19.0-1nodesource1").file("/usr/bin/node", "#!/bin/sh\nexit 1\n", 0o755);
         let node = Repo::laid_out("nodistro", "main", &[node])?;
         fs::write(keys.path().join("gpgkey"), stackstorm.key())?;

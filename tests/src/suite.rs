@@ -16,6 +16,8 @@ pub enum Suite {
     Ubuntu,
     /// The same, saying Ubuntu 20.04.
     Focal,
+    /// A stand-in: Debian 11 whose os-release says Ubuntu 16.04, and whose `systemctl` gives starts no names, as that one's.
+    Xenial,
     /// A stand-in: Debian 12 with dnf and rpm, whose os-release says Rocky Linux 9. What rpm installs is Debian's, laid out as there.
     El9,
     /// The same, saying Rocky Linux 8.
@@ -40,6 +42,7 @@ impl Suite {
         Self::Trixie,
         Self::Ubuntu,
         Self::Focal,
+        Self::Xenial,
         Self::El9,
         Self::El8,
         Self::El7,
@@ -58,6 +61,7 @@ impl Suite {
             Self::Trixie => "trixie",
             Self::Ubuntu => "ubuntu",
             Self::Focal => "focal",
+            Self::Xenial => "xenial",
             Self::El9 => "el9",
             Self::El8 => "el8",
             Self::El7 => "el7",
@@ -89,6 +93,7 @@ impl Suite {
     pub fn debian(self) -> &'static str {
         match self {
             Self::Ubuntu | Self::Focal => Self::Bookworm.name(),
+            Self::Xenial => Self::Bullseye.name(),
             Self::El10 | Self::Fedora => Self::Trixie.name(),
             other if other.has_rpm() => Self::Bookworm.name(),
             other => other.name(),

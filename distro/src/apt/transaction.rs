@@ -128,7 +128,8 @@ fn transaction(
             command = command.args(["-o".to_owned(), format!("Dpkg::Options::={option}")]);
         }
         if let Some(guard) = guard {
-            command = command.args(["-o".to_owned(), format!("DPkg::Path={}", guard.path())]);
+            // An apt that does not know this hands its own on to dpkg.
+            command = command.args(["-o".to_owned(), format!("DPkg::Path={}", guard.path())]).env("PATH", guard.path());
         }
         command.never_killed().on_start(survivor).on_status(&progress).give_up_when(&hopeless)
     })

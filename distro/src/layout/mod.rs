@@ -44,5 +44,11 @@ fn since(facts: &Facts, debian: u32, ubuntu: u32) -> bool {
     }
 }
 
+/// Is the host's distribution a release of Ubuntu before that one?
+fn is_ubuntu_before(facts: &Facts, major: u32) -> bool {
+    let found = facts.base_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    facts.base == "ubuntu" && found.is_some_and(|found| found < major)
+}
+
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::since;
+use super::{is_ubuntu_before, since};
 use crate::facts::Family;
 use crate::{Class, Facts, Fault};
 
@@ -31,6 +31,9 @@ pub struct Nginx {
     pub log: &'static str,
     /// Is it 1.25.1 or later, which says of `listen … http2` at every start that it is deprecated? Before that there is nothing else.
     pub http2_directive: bool,
+    /// Is it older than 1.13, with an OpenSSL older than 1.1? That one knows neither TLS 1.3 nor more than one curve, sends no address along
+    /// with a status 308, and shares a prime of 1024 bits with everybody.
+    pub before_tls13: bool,
 }
 
 /// Where sites are, and which one its package brings.
@@ -97,6 +100,7 @@ impl Nginx {
             roots: "/var/www",
             log: "/var/log/nginx/error.log",
             http2_directive: is_deprecated(facts),
+            before_tls13: is_ubuntu_before(facts, 18),
         }))
     }
 

@@ -61,6 +61,7 @@ fn version(facts: &Facts) -> Option<&'static str> {
         ("debian", "12") => "15",
         ("debian", "13") => "17",
         ("debian", "14") => "18",
+        ("ubuntu", "16.04") => "9.5",
         ("ubuntu", "20.04") => "12",
         ("ubuntu", "22.04") => "14",
         ("ubuntu", "24.04" | "24.10") => "16",
@@ -79,6 +80,10 @@ pub struct Cluster {
     pub folder: String,
     /// File of ours that its configuration includes.
     pub own: String,
+    /// Does its configuration include that by itself?
+    pub includes_own: bool,
+    /// Is it older than 10? Such a one keeps passwords as MD5, knows no SCRAM, and cannot be asked what it thinks of its pg_hba.conf.
+    pub before_scram: bool,
     /// Folder of its programs.
     pub programs: String,
     /// Where its log is: a file, or a folder.
@@ -93,14 +98,20 @@ impl Cluster {
                 unit: "postgresql.service".to_owned(),
                 folder: name.to_owned(),
                 own: format!("{name}/surefoot.conf"),
+                includes_own: false,
+                before_scram: false,
                 programs: "/usr/bin".to_owned(),
                 log: format!("{name}/log"),
             };
         }
         let folder = format!("/etc/postgresql/{version}/{name}");
+        // Of these the second number is part of the major version.
+        let before_scram = version.starts_with("9.");
         Self {
             unit: format!("postgresql@{version}-{name}.service"),
-            own: format!("{folder}/conf.d/surefoot.conf"),
+            own: format!("{folder}{}/surefoot.conf", if before_scram { "" } else { "/conf.d" }),
+            includes_own: !before_scram,
+            before_scram,
             folder,
             programs: format!("/usr/lib/postgresql/{version}/bin"),
             log: format!("/var/log/postgresql/postgresql-{version}-{name}.log"),

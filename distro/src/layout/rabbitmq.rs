@@ -1,6 +1,6 @@
 //! RabbitMQ.
 
-use super::since;
+use super::{is_ubuntu_before, since};
 use crate::Facts;
 use crate::facts::Family;
 
@@ -35,12 +35,13 @@ pub struct PortMapper {
 }
 
 impl Rabbitmq {
-    /// That of a host; none where it is not known.
+    /// That of a host; none where it is not known, or where it is older than 3.7, which reads Erlang's terms and no `rabbitmq.conf`.
     pub fn of(facts: &Facts) -> Option<Self> {
         if super::too_old(facts, "rabbitmq").is_some() {
             return None;
         }
         match facts.family {
+            Family::Debian if is_ubuntu_before(facts, 18) => None,
             Family::Debian => Some(Self {
                 packages: &[PACKAGE],
                 port_mapper: Some(PortMapper { package: "erlang-base", socket: "epmd.socket", unit: "epmd.service" }),

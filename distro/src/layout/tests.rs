@@ -57,6 +57,17 @@ fn versions_of_distributions() {
 }
 
 #[test]
+fn what_is_old_on_ubuntu_16_04() {
+    let (xenial, focal) = (host("ID=ubuntu\nVERSION_ID=\"16.04\"\n", ""), host("ID=ubuntu\nVERSION_ID=20.04\n", ""));
+    assert!(Nginx::of(&xenial).unwrap().unwrap().before_tls13 && !Nginx::of(&focal).unwrap().unwrap().before_tls13);
+    assert!(Rabbitmq::of(&xenial).is_none() && Rabbitmq::of(&focal).is_some());
+    assert_eq!(Postgresql::of(&xenial), Some(Postgresql::Versioned(Some("9.5"))));
+    let (old, new) = (Cluster::of("9.5", "main"), Cluster::of("12", "main"));
+    assert_eq!(old.own, "/etc/postgresql/9.5/main/surefoot.conf");
+    assert_eq!((old.includes_own, old.before_scram, new.includes_own, new.before_scram), (false, true, true, false));
+}
+
+#[test]
 fn layouts_of_suse() {
     let facts = host("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"\nVERSION_ID=15.6\n", "");
     let redis = Redis::of(&facts).unwrap();

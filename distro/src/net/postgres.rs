@@ -64,6 +64,11 @@ pub fn scram_verifier(password: &str) -> String {
     postgres_protocol::password::scram_sha_256(password.as_bytes())
 }
 
+/// The same of a server of before 10, which keeps an MD5 of password and role.
+pub fn md5_verifier(role: &str, password: &str) -> String {
+    postgres_protocol::password::md5(password.as_bytes(), role)
+}
+
 struct Session {
     connection: Connection,
     buffer: BytesMut,

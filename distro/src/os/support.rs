@@ -10,7 +10,7 @@ use crate::packages::Manager;
 /// What is supported, with everything derived from it: base, its first version, and how that is told.
 pub const SUPPORTED: [(&str, &str, &str); 7] = [
     ("debian", "11", "Debian 11 or later"),
-    ("ubuntu", "20.04", "Ubuntu 20.04 or later"),
+    ("ubuntu", "20.04", "Ubuntu 16.04 and 20.04 or later"),
     ("rhel", "7", "Enterprise Linux 7 to 10"),
     ("amzn", "2", "Amazon Linux 2 and 2023"),
     ("fedora", "41", "Fedora 41 or later"),
@@ -19,6 +19,9 @@ pub const SUPPORTED: [(&str, &str, &str); 7] = [
 ];
 /// The last major version of those whose next one may come with another package manager.
 const LAST: [(&str, u32); 4] = [("rhel", 10), ("amzn", 2023), ("sles", 15), ("opensuse-leap", 15)];
+
+/// Older than those, and supported for products that were built for nothing later: base and version.
+const FOR_OLD_PRODUCTS: [(&str, &str); 1] = [("ubuntu", "16.04")];
 
 /// Can surefoot install on this host?
 ///
@@ -43,7 +46,10 @@ fn reason(facts: &Facts) -> Option<String> {
     if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base) {
         return if version.is_empty() && facts.base_codename.is_empty() {
             Some(format!("it is derived from {base}, but does not tell from which version"))
-        } else if !version.is_empty() && is_before(base, version, least) {
+        } else if !version.is_empty()
+            && is_before(base, version, least)
+            && !FOR_OLD_PRODUCTS.contains(&(base, version))
+        {
             Some(too_old(base, version))
         } else if LAST.iter().any(|(name, last)| *name == base && major > *last) {
             Some("it is newer than all that surefoot was tried on".into())

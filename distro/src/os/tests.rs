@@ -165,7 +165,7 @@ fn a_refusal_says_why_and_what_is_supported() {
         let fault = Fault::find(&error).unwrap();
         assert_eq!(fault.class, Class::Unsupported);
         assert!(fault.message.contains(&os.name) && fault.message.contains(why), "{file}: {}", fault.message);
-        let list = "Debian 11 or later, Ubuntu 20.04 or later, Enterprise Linux 7 to 10, Amazon Linux 2 and 2023, Fedora 41 or later, \
+        let list = "Debian 11 or later, Ubuntu 16.04 and 20.04 or later, Enterprise Linux 7 to 10, Amazon Linux 2 and 2023, Fedora 41 or later, \
                     SUSE Linux Enterprise Server 15, openSUSE Leap 15";
         assert!(fault.advice.contains(list), "{}", fault.advice);
     }

@@ -181,6 +181,35 @@ fn a_warning_is_told_where_it_holds() {
     assert_eq!((told[0].name.as_str(), told[0].found.as_str()), ("vendor", "packages for 10 are taken on fedora"));
 }
 
+#[test]
+fn a_warning_that_refuses_ends_it_with_all_the_reasons() {
+    let warning = |name: &str, when: &str| {
+        format!(
+            "[[requires.warning]]\nname = \"{name}\"\nrefuse = true\nwhen = \"{when}\"\nfound = \"{name} of {{{{ inputs.version }}}}\"\n\
+             wanted = \"none\"\nadvice = \"leave {name} out\"\n"
+        )
+    };
+    let text = format!(
+        "{HEAD}[inputs.version]\ntype = \"text\"\ndefault = \"3.10\"\n{}{}[[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"x\"\n",
+        warning("tea", "inputs.version is before('3.9')"),
+        warning("milk", "inputs.version is not before('3.3') and inputs.version is before('3.8.1')")
+    );
+    let blueprint = with_files(&text, &[]).unwrap();
+    blueprint.validate().unwrap();
+    let expanded = |version: &str| {
+        let given = inputs(&blueprint, &[("version", version)], &[]).unwrap();
+        assert_eq!(warnings(&blueprint, &given, &debian()).unwrap(), []);
+        expand(&blueprint, &given, &direct(), &debian())
+    };
+    // Of numbers, and not of letters.
+    assert!(expanded("3.10").is_ok() && expanded("3.9.0").is_ok());
+    let error = expanded("3.8").unwrap_err();
+    let fault = Fault::find(&error).unwrap();
+    assert_eq!((fault.class, fault.message.as_str()), (distro::Class::Unsupported, "tea of 3.8; milk of 3.8"));
+    assert_eq!(fault.advice, "leave tea out; leave milk out");
+    assert_eq!(Fault::find(&expanded("3.2").unwrap_err()).unwrap().message, "tea of 3.2");
+}
+
 const TLS: &str = "[[step]]\nid = \"tls\"\nkind = \"tls_certificate\"\nnames = [\"a.example\"]\n";
 
 #[test]

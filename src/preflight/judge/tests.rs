@@ -151,6 +151,7 @@ fn what_the_blueprint_has_to_say_stops_nothing_and_is_told_where_something_is_to
     let warning = Warning {
         name: text("vendor"),
         when: None,
+        refuse: false,
         found: text("packages for 9 are taken"),
         wanted: text("10"),
         advice: text("take another host"),

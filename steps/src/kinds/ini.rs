@@ -21,6 +21,9 @@ pub struct Settings {
     path: AbsolutePath,
     /// Values by section and key. The section "" is what comes before the first one.
     set: BTreeMap<String, BTreeMap<String, Line>>,
+    /// Keys, as `section.key`, that are left as they are where their value comes out empty.
+    #[serde(default)]
+    optional: Vec<String>,
     /// Permission bits, owner and group that the file is given before anything is written into it. Without them: as they are.
     attributes: Option<Attributes>,
     /// Must the values not be shown, although none of the inputs' secrets is in them?
@@ -55,6 +58,12 @@ impl Kind for Settings {
         if self.set.values().all(BTreeMap::is_empty) {
             return Err(refused(cx, "'set' names no key").into());
         }
+        let has = |name: &String| {
+            self.set.iter().any(|(section, keys)| keys.keys().any(|key| format!("{section}.{key}") == *name))
+        };
+        if let Some(wrong) = self.optional.iter().find(|name| !has(name)) {
+            return Err(refused(cx, format!("'optional': 'set' has no key '{wrong}'")).into());
+        }
         for (section, keys) in self.set {
             if section.trim() != section || section.contains(['[', ']']) || section.contains(char::is_control) {
                 return Err(refused(cx, format!("'{}' cannot be a section", section.escape_debug())).into());
@@ -67,6 +76,9 @@ impl Kind for Settings {
                     || key.contains(char::is_control)
                 {
                     return Err(refused(cx, format!("'{}' cannot be a key", key.escape_debug())).into());
+                }
+                if value.is_empty() && self.optional.contains(&format!("{section}.{key}")) {
+                    continue;
                 }
                 resources.push(Box::new(Ini {
                     path: path.clone(),

@@ -23,6 +23,7 @@ pub mod rabbitmq;
 pub mod readable;
 pub mod redis;
 pub mod repository;
+pub mod schema;
 mod server;
 pub mod service;
 pub mod settings;
@@ -213,6 +214,7 @@ kinds! {
     readable::Settings,
     redis::Settings,
     repository::Settings,
+    schema::Settings,
     service::Settings,
     ssh_key::Settings,
     symlink::Settings,

@@ -113,6 +113,7 @@ impl Kind for Settings {
             locations: &locations,
             ipv6: cx.facts().ipv6,
             http2_directive: layout.http2_directive,
+            before_tls13: layout.before_tls13,
             fips: cx.facts().fips,
         };
         let text = site.text();

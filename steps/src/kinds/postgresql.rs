@@ -124,25 +124,26 @@ impl Settings {
         Ok(())
     }
 
-    fn config(&self, bind: &[IpAddr]) -> String {
+    fn config(&self, bind: &[IpAddr], before_scram: bool) -> String {
         let bind: Vec<String> = bind.iter().map(IpAddr::to_string).collect();
         let mut lines = vec![
             "# Written by surefoot: what is changed here is put back at its next run.".to_owned(),
             format!("listen_addresses = '{}'", bind.join(", ")),
         ];
         lines.extend(self.port.map(|port| format!("port = {port}")));
-        lines.push("password_encryption = 'scram-sha-256'".to_owned());
+        // Before 10 the only hash there is goes by no name.
+        lines.push(format!("password_encryption = {}", if before_scram { "on" } else { "'scram-sha-256'" }));
         lines.extend(self.memory.map(|size| format!("shared_buffers = '{}kB'", size.0 >> 10)));
         lines.join("\n") + "\n"
     }
 
     /// Who may log in how, for the top of pg_hba.conf.
-    fn logins(&self, database: &str) -> Vec<String> {
-        let (user, database) = (&self.user, database);
+    fn logins(&self, database: &str, before_scram: bool) -> Vec<String> {
+        let (user, how) = (&self.user, if before_scram { "md5" } else { "scram-sha-256" });
         let here = ["127.0.0.1/32", "::1/128"].map(str::to_owned);
         let networks = here.iter().chain(&self.clients);
-        let host = |network: &String| format!("host \"{database}\" \"{user}\" {network} scram-sha-256");
-        let local = format!("local \"{database}\" \"{user}\" scram-sha-256");
+        let host = |network: &String| format!("host \"{database}\" \"{user}\" {network} {how}");
+        let local = format!("local \"{database}\" \"{user}\" {how}");
         std::iter::once(local).chain(networks.map(host)).collect()
     }
 }
@@ -182,7 +183,8 @@ impl Kind for Settings {
         let logins = format!("{}/pg_hba.conf", paths.folder);
         let ready = Ready::Cluster { cluster: cluster.clone(), user: self.user.clone(), database: database.clone() };
         let meta = |mode| Meta::new(mode, "postgres", "postgres");
-        let own = |mode| File { meta: meta(mode), ..File::new(&paths.own, self.config(&bind)) };
+        let config = self.config(&bind, paths.before_scram);
+        let own = |mode| File { meta: meta(mode), ..File::new(&paths.own, config.as_str()) };
         let mut resources: Vec<Box<dyn Resource>> = Vec::new();
         match layout {
             Postgresql::Versioned(_) => {
@@ -199,21 +201,23 @@ impl Kind for Settings {
                 resources.push(Box::new(Packages::new(names, vec![paths.unit.clone()])));
                 resources.push(Box::new(NewCluster { cluster: cluster.clone(), package: package.clone() }));
                 resources.push(Box::new(own(0o600)));
-                resources.push(Box::new(KeyValue {
-                    path: main.clone(),
-                    format: KeyFormat::Space,
-                    key: "include".to_owned(),
-                    value: format!("'{}'", paths.own),
-                    repeat: true,
-                    sensitive: false,
-                    stage: Stage::Configure,
-                }));
             }
+        }
+        if !paths.includes_own {
+            resources.push(Box::new(KeyValue {
+                path: main.clone(),
+                format: KeyFormat::Space,
+                key: "include".to_owned(),
+                value: format!("'{}'", paths.own),
+                repeat: true,
+                sensitive: false,
+                stage: Stage::Configure,
+            }));
         }
         resources.push(Box::new(TopBlock {
             path: logins.clone(),
             name: format!("{}/{}", cx.product(), cx.step()),
-            lines: self.logins(&database),
+            lines: self.logins(&database, paths.before_scram),
         }));
         resources.push(Box::new(Service {
             reload: true,
@@ -288,6 +292,36 @@ mod tests {
         let packages: Vec<_> = packages.map(|set| (set.names.join(" "), set.light)).collect();
         let expected = [("postgresql-common postgresql-client-15", true), ("postgresql-15", false)];
         assert_eq!(packages, expected.map(|(names, light)| (names.to_owned(), light)));
+    }
+
+    #[test]
+    fn a_server_of_before_scram_keeps_passwords_as_md5() {
+        let mut step = Step::new("db");
+        (step.facts.base, step.facts.base_version) = ("ubuntu".into(), "16.04".into());
+        let resources = step.expand::<Settings>(json!({"user": "shop", "password": "hunter2"})).unwrap();
+        let (own, main) = ("/etc/postgresql/9.5/main/surefoot.conf", "/etc/postgresql/9.5/main/postgresql.conf");
+        let expected = [
+            "packages all".to_owned(),
+            format!("file {own}"),
+            format!("key_value {main} include '{own}'"),
+            "lines /etc/postgresql/9.5/main/pg_hba.conf".to_owned(),
+            "service postgresql@9.5-main.service".to_owned(),
+            "service postgresql.service".to_owned(),
+            "database 9.5/main/shop".to_owned(),
+        ];
+        assert_eq!(names(&resources), expected);
+        assert_eq!(resources[0].packages().unwrap().names, ["postgresql-9.5"]);
+        assert!(wants(&resources, &expected[1]).ends_with("\npassword_encryption = on\n"));
+        let logins = wants(&resources, &expected[3]);
+        assert!(logins.contains("host \"shop\" \"shop\" 127.0.0.1/32 md5\n") && !logins.contains("scram"), "{logins}");
+        // Whatever the host has, a version that is asked for decides.
+        step.facts.base_version = "22.04".into();
+        let newer = step.expand::<Settings>(json!({"user": "shop", "password": "hunter2"})).unwrap();
+        assert!(
+            newer
+                .iter()
+                .all(|resource| !wants(&newer, &format!("{} {}", resource.sort(), resource.key())).contains("md5"))
+        );
     }
 
     #[test]

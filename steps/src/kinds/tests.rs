@@ -47,6 +47,11 @@ fn settings_become_resources() {
             vec!["file:/a | keys", "key:/a#debug | true", "key:/a#[s] k | v", "key:/a#[s] l | 1"],
         ),
         (
+            "ini",
+            json!({"path": "/a", "set": {"s": {"k": "", "l": ""}, "t": {"k": ""}}, "optional": ["s.k"]}),
+            vec!["file:/a | keys", "key:/a#[s] l | ", "key:/a#[t] k | "],
+        ),
+        (
             "key_value",
             json!({"path": "/a", "format": "space", "set": {"k": "v"}, "add": {"include": ["x", "y"]}}),
             vec!["file:/a | keys", "key:/a#k | v", "key:/a#include x | x", "key:/a#include y | y"],
@@ -96,6 +101,7 @@ fn settings_that_are_refused() {
         ("ini", json!({"path": "/a", "set": {"a": {"k=": 1}}}), "'k=' cannot be a key"),
         ("ini", json!({"path": "/a", "set": {"a": {"#k": 1}}}), "'#k' cannot be a key"),
         ("ini", json!({"path": "/a", "set": {"a": {"k": "1\n[b]"}}}), "expected one line of text"),
+        ("ini", json!({"path": "/a", "set": {"a": {"k": 1}}, "optional": ["k"]}), "'optional': 'set' has no key 'k'"),
         ("key_value", json!({"path": "/a", "format": "env"}), "neither 'set' nor 'add' names a key"),
         ("key_value", json!({"path": "/a", "format": "env", "set": {"A-B": 1}}), "'A-B' cannot be a key"),
         ("key_value", json!({"path": "/a", "format": "env", "set": {"1A": 1}}), "'1A' cannot be a key"),

@@ -35,6 +35,7 @@ pub mod program_copy;
 pub(crate) mod rabbitmq;
 pub(crate) mod readable;
 pub mod repository;
+pub(crate) mod schema;
 pub mod selinux;
 pub mod service;
 pub(crate) mod setting;

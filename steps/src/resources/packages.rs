@@ -131,7 +131,7 @@ impl Resource for Packages {
 }
 
 /// Is the version `found` before `wanted`, a version or the first of a series? An epoch counts where `wanted` has one.
-pub(super) fn is_older(found: &str, wanted: &str) -> bool {
+pub fn is_older(found: &str, wanted: &str) -> bool {
     let upstream = found.split_once(':').filter(|_| !wanted.contains(':')).map_or(found, |(_, rest)| rest);
     numbers(upstream) < numbers(wanted)
 }

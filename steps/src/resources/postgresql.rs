@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use distro::net::{Endpoint, PgAnswer, PgLogin, Row, connect, postgres_ask, scram_verifier};
+use distro::net::{Endpoint, PgAnswer, PgLogin, Row, connect, md5_verifier, postgres_ask, scram_verifier};
 use distro::services::{self, Act};
 use distro::{Class, Command, Fault, Host, files, layout};
 use serde_json::Value;
@@ -81,11 +81,14 @@ impl Cluster {
     }
 
     /// Asks the server that runs what it thinks of its pg_hba.conf as it is on disk: it would stay with the old one without a word, and
-    /// not start with it the next time.
+    /// not start with it the next time. One of before 10 cannot be asked.
     ///
     /// # Errors
     /// Class `service`, with the server's own words.
     pub fn check_logins(&self, host: &Host) -> Result<()> {
+        if self.paths().before_scram {
+            return Ok(());
+        }
         let wrong = "SELECT 'line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL;\n";
         let output = self.psql(host, "postgres", wrong)?;
         let path = format!("{}/pg_hba.conf", self.paths().folder);
@@ -246,7 +249,11 @@ impl Database {
         let mut first = String::new();
         let rights = rights(self.createdb.or(state.role.map(|role| role.1)).unwrap_or_default());
         let password = if state.role.is_none() || set_password {
-            format!(" PASSWORD {}", literal(&scram_verifier(&self.password)))
+            let verifier = match self.cluster.paths().before_scram {
+                true => md5_verifier(&self.role, &self.password),
+                false => scram_verifier(&self.password),
+            };
+            format!(" PASSWORD {}", literal(&verifier))
         } else {
             String::new()
         };
@@ -269,18 +276,20 @@ impl Database {
     /// What is there, as the superuser sees it.
     fn state(&self, host: &Host) -> Result<State> {
         let (role, name) = (literal(&self.role), literal(&self.name));
-        let sql = format!(
+        let look = |database: &str, sql: &str| {
+            let output = self.cluster.psql(host, database, sql)?;
+            if output.ok() { Ok(output.stdout) } else { Err(self.failed(&output, "cannot be looked into").into()) }
+        };
+        let general = format!(
             "SELECT 'role', rolcanlogin::text, rolcreatedb::text FROM pg_roles WHERE rolname = {role};\n\
-             SELECT 'database', pg_get_userbyid(datdba) FROM pg_database WHERE datname = {name};\n\
-             SELECT count(*) > 0 AS there FROM pg_database WHERE datname = {name} \\gset\n\
-             \\if :there\n\\connect {}\nSELECT 'extension', extname FROM pg_extension;\n\\endif\n",
-            identifier(&self.name)
+             SELECT 'database', pg_get_userbyid(datdba) FROM pg_database WHERE datname = {name};\n"
         );
-        let output = self.cluster.psql(host, "postgres", &sql)?;
-        if output.ok() {
-            return Ok(State::read(&output.stdout));
+        let general: String = look("postgres", &general)?;
+        // psql of before 10 knows no conditions.
+        if State::read(&general).owner.is_none() {
+            return Ok(State::read(&general));
         }
-        Err(self.failed(&output, "cannot be looked into").into())
+        Ok(State::read(&(general + &look(&self.name, "SELECT 'extension', extname FROM pg_extension;\n")?)))
     }
 
     fn run(&self, host: &Host, database: &str, sql: &str) -> Result<()> {
@@ -485,6 +494,14 @@ mod tests {
         let there = state(Some((true, true)), Some("shop"), &["pg_trgm"]);
         assert_eq!(database().statements(&there, false), ("ALTER ROLE \"shop\" LOGIN CREATEDB;\n".into(), "".into()));
         assert!(database().statements(&there, true).0.contains(" PASSWORD 'SCRAM-SHA-256$"));
+    }
+
+    #[test]
+    fn a_server_of_before_scram_is_given_what_it_keeps() {
+        let cluster = Cluster { version: "9.5".into(), ..database().cluster };
+        let (general, _) = Database { cluster, ..database() }.statements(&State::default(), false);
+        // md5 of password and role, as PostgreSQL's documentation of pg_authid has it.
+        assert!(general.contains(" PASSWORD 'md5c3129178c547296abec043d3f0ba0ef7';"), "{general}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::{Change, Claim, Cx, Port, Probe, Resource, Stage, Undo};
 
 pub(crate) use bring::{refused, renewed, stop};
 pub(crate) use config::read as read_config;
+pub(crate) use ready::endpoint;
 pub use ready::{Answer, Ready};
 pub use undo::{take_up, undo_enabled, undo_running};
 

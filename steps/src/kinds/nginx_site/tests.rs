@@ -67,6 +67,18 @@ fn a_host_with_approved_algorithms_only_has_no_other_curves() {
 }
 
 #[test]
+fn an_nginx_of_before_tls_1_3_gets_what_it_knows() {
+    let mut step = Step::new("site");
+    (step.facts.base, step.facts.base_version) = ("ubuntu".into(), "16.04".into());
+    let resources = step.expand::<Settings>(json!({"names": ["a"], "certificate": "step:certificate"})).unwrap();
+    let text = wants(&resources, SITE);
+    for line in ["return 307 https://$host$request_uri;", "ssl_protocols TLSv1.2;", "ssl_ecdh_curve prime256v1;"] {
+        assert!(text.contains(&format!("    {line}\n")), "{line} is not in {text}");
+    }
+    assert!(!text.contains(":DHE-") && !text.contains("ssl_ciphers DHE-"), "{text}");
+}
+
+#[test]
 fn folders_that_selinux_has_to_let_it_read() {
     let mut step = Step::new("site");
     let settings = json!({"names": ["a"], "certificate": "step:renewed", "root": "/usr/share/app", "locations": [

@@ -8,6 +8,9 @@ use crate::kinds::offer::{Certificate, Users};
 const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
                        ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
                        DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305";
+/// Those of them that use no shared prime.
+const CURVES_ONLY: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
+                           ECDHE-RSA-AES256-GCM-SHA384";
 /// How long a server that sends events may be silent.
 const EVENTS: Duration = Duration::from_secs(3600);
 
@@ -55,6 +58,8 @@ pub(super) struct Site<'a> {
     pub ipv6: bool,
     /// Is HTTP/2 a directive of its own?
     pub http2_directive: bool,
+    /// Is it an nginx of before TLS 1.3?
+    pub before_tls13: bool,
     /// Has the host approved algorithms only?
     pub fips: bool,
 }
@@ -97,7 +102,9 @@ impl Site<'_> {
                 text.line("server_tokens off;");
                 text.line("");
                 let port = if self.port == 443 { String::new() } else { format!(":{}", self.port) };
-                let redirect = format!("return 308 https://$host{port}$request_uri;");
+                // Both keep the method of the request.
+                let status = if self.before_tls13 { 307 } else { 308 };
+                let redirect = format!("return {status} https://$host{port}$request_uri;");
                 let Some(webroot) = &tls.files.webroot else { return text.line(redirect) };
                 // Outside of a location it would come before all of them.
                 text.block("location /", |text| text.line(redirect));
@@ -136,10 +143,15 @@ impl Site<'_> {
             text.line("ssl_session_timeout 1d;");
             text.line("ssl_session_cache shared:surefoot:10m;");
             text.line("ssl_session_tickets off;");
-            text.line("ssl_protocols TLSv1.2 TLSv1.3;");
             // nginx refuses a list with a curve that OpenSSL does not have.
-            text.line(format!("ssl_ecdh_curve {}prime256v1:secp384r1;", if self.fips { "" } else { "X25519:" }));
-            text.line(format!("ssl_ciphers {CIPHERS};"));
+            let (protocols, curves, ciphers) = match (self.before_tls13, self.fips) {
+                (true, _) => ("TLSv1.2", "prime256v1", CURVES_ONLY),
+                (false, true) => ("TLSv1.2 TLSv1.3", "prime256v1:secp384r1", CIPHERS),
+                (false, false) => ("TLSv1.2 TLSv1.3", "X25519:prime256v1:secp384r1", CIPHERS),
+            };
+            text.line(format!("ssl_protocols {protocols};"));
+            text.line(format!("ssl_ecdh_curve {curves};"));
+            text.line(format!("ssl_ciphers {ciphers};"));
             text.line("ssl_prefer_server_ciphers on;");
             text.line("# Compressed, a page would tell what is secret in it by its length (BREACH).");
             text.line("gzip off;");

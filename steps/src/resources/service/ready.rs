@@ -298,7 +298,11 @@ fn deletion_of_nothing() -> Document {
     Document::default().with("delete", "surefoot").with("deletes", Value::List(vec![Value::Document(deletion)]))
 }
 
-fn endpoint(runner: &Runner, addr: &str) -> Result<Endpoint> {
+/// Where `addr` is: the path of a socket, or a name or an address with a port.
+///
+/// # Errors
+/// Class `blueprint`, where it is neither; class `dns`, where the name is not known.
+pub fn endpoint(runner: &Runner, addr: &str) -> Result<Endpoint> {
     if addr.starts_with('/') {
         return Ok(Endpoint::Unix(addr.into()));
     }
