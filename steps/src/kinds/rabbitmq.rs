@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
+use distro::facts::Family;
 use distro::files::Meta;
 use distro::layout::Rabbitmq;
+use distro::{Class, Fault};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -227,6 +229,20 @@ fn socket_file(address: Ipv4Addr) -> String {
     )
 }
 
+/// The host's distribution has none that is known.
+fn missing(cx: &dyn Context) -> anyhow::Error {
+    if cx.facts().family != Family::Debian {
+        return unsupported(Settings::NAME, cx);
+    }
+    let message = format!(
+        "step '{}': the RabbitMQ of {} is older than 3.7, whose configuration is none that is written here",
+        cx.step(),
+        cx.facts().os_name
+    );
+    let advice = "name a server that is there already ('external'), or install it on a host with a later release";
+    Fault::new(Class::Unsupported, message).advice(advice).into()
+}
+
 impl Kind for Settings {
     const NAME: &'static str = "rabbitmq";
 
@@ -246,7 +262,7 @@ impl Kind for Settings {
             };
             return Ok(vec![external(cx, login)?]);
         }
-        let layout = Rabbitmq::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
+        let layout = Rabbitmq::of(cx.facts()).ok_or_else(|| missing(cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
         let amqp = SocketAddr::new(reached_at(&bind), self.port);
         let management = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.management_port);
@@ -380,7 +396,7 @@ mod tests {
     #[test]
     fn where_the_node_brings_the_port_mapper_along() {
         let mut step = Step::new("broker");
-        step.facts.family = distro::facts::Family::RedHat;
+        step.facts.family = Family::RedHat;
         let resources = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap();
         let expected = [
             "packages all",
@@ -391,6 +407,17 @@ mod tests {
         ];
         assert_eq!(names(&resources)[..5], expected);
         assert!(!names(&resources).iter().any(|name| name.contains("epmd")));
+    }
+
+    #[test]
+    fn one_that_reads_another_configuration_is_refused_unless_it_is_somebody_elses() {
+        let mut step = Step::new("broker");
+        (step.facts.base, step.facts.base_version) = ("ubuntu".into(), "16.04".into());
+        let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
+        assert!(error.to_string().contains(" is older than 3.7, "), "{error}");
+        assert_eq!(Fault::class_of(&error), Class::Unsupported);
+        let external = json!({"user": "a", "password": "x", "external": "mq.example.com:5672"});
+        assert_eq!(names(&step.expand::<Settings>(external).unwrap()), ["login a@mq.example.com:5672"]);
     }
 
     #[test]
