@@ -30,7 +30,7 @@ pub use amqp::{Amqp, AmqpLogin, amqp_login};
 pub use http::{HttpAnswer, Question, http_here, http_probe, http_question, split_url};
 pub use management::Management;
 pub use mongodb::{Mongodb, Refusal, Said};
-pub use postgres::{PgAnswer, PgLogin, Row, postgres_ask, scram_verifier};
+pub use postgres::{PgAnswer, PgLogin, Row, md5_verifier, postgres_ask, scram_verifier};
 pub use redis::{Login, Ping, redis_ping};
 
 /// How long a name may take to be looked up: the resolver tries two name servers twice, 5 s each.

@@ -276,7 +276,7 @@ impl Database {
     /// What is there, as the superuser sees it.
     fn state(&self, host: &Host) -> Result<State> {
         let (role, name) = (literal(&self.role), literal(&self.name));
-        let look = |database: &str, sql: &str| {
+        let look = |database: &str, sql: &str| -> Result<String> {
             let output = self.cluster.psql(host, database, sql)?;
             if output.ok() { Ok(output.stdout) } else { Err(self.failed(&output, "cannot be looked into").into()) }
         };
@@ -284,7 +284,7 @@ impl Database {
             "SELECT 'role', rolcanlogin::text, rolcreatedb::text FROM pg_roles WHERE rolname = {role};\n\
              SELECT 'database', pg_get_userbyid(datdba) FROM pg_database WHERE datname = {name};\n"
         );
-        let general: String = look("postgres", &general)?;
+        let general = look("postgres", &general)?;
         // psql of before 10 knows no conditions.
         if State::read(&general).owner.is_none() {
             return Ok(State::read(&general));
