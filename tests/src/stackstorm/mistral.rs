@@ -138,7 +138,8 @@ fn postgresql() -> Result<Package> {
         tool::tool("cp", ["-rL".as_ref(), unpacked.join("lib").as_os_str(), fresh.as_os_str()])?;
         fs::create_dir(fresh.join("share"))?;
         let share = unpacked.join("share/postgresql");
-        tool::tool("cp", ["-rL".as_ref(), share.as_os_str(), fresh.join("share").as_os_str()]).map(drop)
+        tool::tool("cp", ["-rL".as_ref(), share.as_os_str(), fresh.join("share").as_os_str()])?;
+        Ok(fs::rename(fresh.join("share/postgresql/13/man"), fresh.join("man"))?)
     })?;
     let below = |path: &str| -> std::path::PathBuf { Path::new(&debian).join(path) };
     Package::new("postgresql-9.5", "9.5.25-0ubuntu0.16.04.1")
@@ -151,8 +152,9 @@ fn postgresql() -> Result<Package> {
         .script("prerm", POSTGRESQL_PRERM)
         .script("postrm", POSTGRESQL_POSTRM)
         .tree("/usr/lib/postgresql/9.5/bin", &below("lib/postgresql/13/bin"))?
+        .tree("/usr/lib/postgresql/9.5/lib", &below("lib/postgresql/13/lib"))?
+        .tree("/usr/share/postgresql/9.5/man", &below("man"))?
         // Where these programs look for what is theirs.
-        .tree("/usr/lib/postgresql/13/lib", &below("lib/postgresql/13/lib"))?
         .tree("/usr/share/postgresql/13", &below("share/postgresql/13"))
 }
 
@@ -162,7 +164,7 @@ fn postgresql() -> Result<Package> {
 /// When it cannot be made.
 pub fn with_mistral() -> Result<Snapshot> {
     fresh(Suite::Xenial)?;
-    Snapshot::cached("xenial-postgresql", "1", || {
+    Snapshot::cached("xenial-postgresql", "2", || {
         let host = fresh(Suite::Xenial)?.host().boot()?;
         let repo = Repo::laid_out("xenial", "main", &[postgresql()?])?;
         tool::tool("cp", ["-r".as_ref(), repo.folder().as_os_str(), host.disk().join("srv/ubuntu").as_os_str()])?;
