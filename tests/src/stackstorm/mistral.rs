@@ -119,9 +119,13 @@ fi
 const POSTGRESQL_POSTRM: &str = "\
 #!/bin/sh
 set -e
-if [ \"$1\" = purge ] && [ -r /usr/share/postgresql-common/maintscripts-functions ]; then
-    . /usr/share/postgresql-common/maintscripts-functions
-    purge_package 9.5
+if [ \"$1\" = purge ]; then
+    for folder in /etc/postgresql /var/lib/postgresql; do
+        rm -rf $folder/9.5
+        rmdir $folder 2>/dev/null || true
+    done
+    rm -f /var/log/postgresql/postgresql-9.5-*
+    rmdir /var/log/postgresql 2>/dev/null || true
 fi
 ";
 
@@ -164,7 +168,7 @@ fn postgresql() -> Result<Package> {
 /// When it cannot be made.
 pub fn with_mistral() -> Result<Snapshot> {
     fresh(Suite::Xenial)?;
-    Snapshot::cached("xenial-postgresql", "2", || {
+    Snapshot::cached("xenial-postgresql", "3", || {
         let host = fresh(Suite::Xenial)?.host().boot()?;
         let repo = Repo::laid_out("xenial", "main", &[postgresql()?])?;
         tool::tool("cp", ["-r".as_ref(), repo.folder().as_os_str(), host.disk().join("srv/ubuntu").as_os_str()])?;
@@ -174,7 +178,8 @@ pub fn with_mistral() -> Result<Snapshot> {
             "Types: deb\nURIs: file:///srv/ubuntu\nSuites: xenial\nComponents: main\nSigned-By: /usr/share/keyrings/ubuntu.asc\n",
             0o644,
         )?;
-        host.sh("apt-get update -q")?;
+        // Newer than that of the root: what needs Perl would upgrade it.
+        host.sh("apt-get update -q && apt-get install -qy perl-base && apt-get clean")?;
         Ok(host)
     })
 }
