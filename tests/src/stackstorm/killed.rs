@@ -19,6 +19,8 @@ const RANDOM: &[&str] = &[
     "/var/cache/fontconfig/",
     "/var/cache/dnf/",
     "/var/cache/libdnf5/",
+    // Python 3.9 writes sets in the order of hashes, which are salted.
+    ".cpython-39.pyc ",
 ];
 
 /// Hosts of `snapshot` on which `args` were killed, each at a point that was drawn, and gone on with; an error, where one cannot be gone on with,
