@@ -401,7 +401,7 @@ impl Manager {
         const METHOD: &str = "/usr/lib/apt/methods/https";
         match self {
             Manager::Apt => (!Path::new(METHOD).exists()).then_some((METHOD, "apt-transport-https")),
-            Manager::Dnf | Manager::Zypper => None,
+            Manager::Dnf | Manager::Yum | Manager::Zypper => None,
         }
     }
 

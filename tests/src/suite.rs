@@ -36,7 +36,7 @@ pub enum Suite {
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bullseye,
         Self::Bookworm,
         Self::Trixie,

@@ -46,9 +46,7 @@ fn reason(facts: &Facts) -> Option<String> {
     if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base) {
         return if version.is_empty() && facts.base_codename.is_empty() {
             Some(format!("it is derived from {base}, but does not tell from which version"))
-        } else if !version.is_empty()
-            && is_before(base, version, least)
-            && !FOR_OLD_PRODUCTS.contains(&(base, version))
+        } else if !version.is_empty() && is_before(base, version, least) && !FOR_OLD_PRODUCTS.contains(&(base, version))
         {
             Some(too_old(base, version))
         } else if LAST.iter().any(|(name, last)| *name == base && major > *last) {

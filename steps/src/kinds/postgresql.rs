@@ -301,6 +301,7 @@ mod tests {
         let resources = step.expand::<Settings>(json!({"user": "shop", "password": "hunter2"})).unwrap();
         let (own, main) = ("/etc/postgresql/9.5/main/surefoot.conf", "/etc/postgresql/9.5/main/postgresql.conf");
         let expected = [
+            "packages client".to_owned(),
             "packages all".to_owned(),
             format!("file {own}"),
             format!("key_value {main} include '{own}'"),
@@ -310,9 +311,9 @@ mod tests {
             "database 9.5/main/shop".to_owned(),
         ];
         assert_eq!(names(&resources), expected);
-        assert_eq!(resources[0].packages().unwrap().names, ["postgresql-9.5"]);
-        assert!(wants(&resources, &expected[1]).ends_with("\npassword_encryption = on\n"));
-        let logins = wants(&resources, &expected[3]);
+        assert_eq!(resources[1].packages().unwrap().names, ["postgresql-9.5"]);
+        assert!(wants(&resources, &expected[2]).ends_with("\npassword_encryption = on\n"));
+        let logins = wants(&resources, &expected[4]);
         assert!(logins.contains("host \"shop\" \"shop\" 127.0.0.1/32 md5\n") && !logins.contains("scram"), "{logins}");
         // Whatever the host has, a version that is asked for decides.
         step.facts.base_version = "22.04".into();

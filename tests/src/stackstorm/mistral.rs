@@ -129,37 +129,47 @@ if [ \"$1\" = purge ]; then
 fi
 ";
 
-/// A stand-in for Ubuntu 16.04's `postgresql-9.5`: Debian 11's programs, which are 13, where 9.5's are.
-fn postgresql() -> Result<Package> {
+/// Stand-ins for Ubuntu 16.04's `postgresql-9.5` and `postgresql-client-9.5`: Debian 11's programs, which are 13, where 9.5's are.
+fn postgresql() -> Result<[Package; 2]> {
     let debian = place::cached("postgresql-13", |fresh| {
         let host = Host::boot(Suite::Bullseye)?;
         host.sh(
             "apt-get update -q && mkdir /tmp/debian && cd /tmp/debian && apt-get download -q postgresql-13 postgresql-client-13 && \
-             for deb in *.deb; do dpkg-deb -x $deb .; done",
+             dpkg-deb -x postgresql-13_*.deb server && dpkg-deb -x postgresql-client-13_*.deb client",
         )?;
-        fs::create_dir(fresh)?;
-        let unpacked = host.disk().join("tmp/debian/usr");
-        tool::tool("cp", ["-rL".as_ref(), unpacked.join("lib").as_os_str(), fresh.as_os_str()])?;
-        fs::create_dir(fresh.join("share"))?;
-        let share = unpacked.join("share/postgresql");
-        tool::tool("cp", ["-rL".as_ref(), share.as_os_str(), fresh.join("share").as_os_str()])?;
-        Ok(fs::rename(fresh.join("share/postgresql/13/man"), fresh.join("man"))?)
+        tool::tool("cp", ["-rL".as_ref(), host.disk().join("tmp/debian").as_os_str(), fresh.as_os_str()]).map(drop)
     })?;
-    let below = |path: &str| -> std::path::PathBuf { Path::new(&debian).join(path) };
-    Package::new("postgresql-9.5", "9.5.25-0ubuntu0.16.04.1")
+    let below = |path: &str| debian.join(path).join("usr");
+    let version = "9.5.25-0ubuntu0.16.04.1";
+    let programs = |package: Package, from: &Path| {
+        package
+            .tree("/usr/lib/postgresql/9.5/bin", &from.join("lib/postgresql/13/bin"))?
+            .tree("/usr/share/postgresql/9.5/man", &from.join("share/postgresql/13/man"))
+    };
+    let client = Package::new("postgresql-client-9.5", version)
+        .field("Depends", "postgresql-client-common, libpq5, libreadline8, libssl1.1");
+    let server = Package::new("postgresql-9.5", version)
         .field(
             "Depends",
-            "postgresql-common (>= 171), postgresql-client-common, ssl-cert, locales | locales-all, libpq5, libgssapi-krb5-2, \
+            "postgresql-client-9.5, postgresql-common (>= 171), ssl-cert, locales | locales-all, libpq5, libgssapi-krb5-2, \
              libldap-2.4-2, libpam0g, libxml2, libxslt1.1, libssl1.1, libicu67, libllvm11 | libc6, tzdata",
         )
         .script("postinst", POSTGRESQL_POSTINST)
         .script("prerm", POSTGRESQL_PRERM)
-        .script("postrm", POSTGRESQL_POSTRM)
-        .tree("/usr/lib/postgresql/9.5/bin", &below("lib/postgresql/13/bin"))?
-        .tree("/usr/lib/postgresql/9.5/lib", &below("lib/postgresql/13/lib"))?
-        .tree("/usr/share/postgresql/9.5/man", &below("man"))?
-        // Where these programs look for what is theirs.
-        .tree("/usr/share/postgresql/13", &below("share/postgresql/13"))
+        .script("postrm", POSTGRESQL_POSTRM);
+    let mut server = programs(server, &below("server"))?
+        .tree("/usr/lib/postgresql/9.5/lib", &below("server").join("lib/postgresql/13/lib"))?;
+    // Where these programs look for what is theirs.
+    for entry in fs::read_dir(below("server").join("share/postgresql/13"))? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name().to_string_lossy().into_owned()))?;
+        let inside = format!("/usr/share/postgresql/13/{name}");
+        server = match path.is_dir() {
+            _ if name == "man" => server,
+            true => server.tree(&inside, &path)?,
+            false => server.file(&inside, fs::read(&path)?, 0o644),
+        };
+    }
+    Ok([server, programs(client, &below("client"))?])
 }
 
 /// A host with Ubuntu 16.04's own repository, which has PostgreSQL 9.5, and surefoot.
@@ -168,9 +178,9 @@ fn postgresql() -> Result<Package> {
 /// When it cannot be made.
 pub fn with_mistral() -> Result<Snapshot> {
     fresh(Suite::Xenial)?;
-    Snapshot::cached("xenial-postgresql", "3", || {
+    Snapshot::cached("xenial-postgresql", "4", || {
         let host = fresh(Suite::Xenial)?.host().boot()?;
-        let repo = Repo::laid_out("xenial", "main", &[postgresql()?])?;
+        let repo = Repo::laid_out("xenial", "main", &postgresql()?)?;
         tool::tool("cp", ["-r".as_ref(), repo.folder().as_os_str(), host.disk().join("srv/ubuntu").as_os_str()])?;
         host.write("/usr/share/keyrings/ubuntu.asc", repo.key(), 0o644)?;
         host.write(
