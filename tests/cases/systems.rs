@@ -9,8 +9,8 @@ use std::{fs, path::PathBuf};
 const SUPPORTED: [&str; 7] = [
     "Debian 11 or later",
     "Ubuntu 16.04 and 20.04 or later",
-    "Enterprise Linux 8 to 10",
-    "Amazon Linux 2023",
+    "Enterprise Linux 7 to 10",
+    "Amazon Linux 2 and 2023",
     "Fedora 41 or later",
     "SUSE Linux Enterprise Server 15",
     "openSUSE Leap 15",

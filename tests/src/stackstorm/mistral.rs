@@ -135,7 +135,7 @@ fn postgresql() -> Result<[Package; 2]> {
         let host = Host::boot(Suite::Bullseye)?;
         host.sh(
             "apt-get update -q && mkdir /tmp/debian && cd /tmp/debian && apt-get download -q postgresql-13 postgresql-client-13 && \
-             dpkg-deb -x postgresql-13_*.deb server && dpkg-deb -x postgresql-client-13_*.deb client",
+             dpkg-deb -x postgresql-13_*.deb server && dpkg-deb -x postgresql-client-13_*.deb client && rm -r */usr/share/doc *.deb",
         )?;
         tool::tool("cp", ["-rL".as_ref(), host.disk().join("tmp/debian").as_os_str(), fresh.as_os_str()]).map(drop)
     })?;
