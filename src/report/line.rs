@@ -90,6 +90,19 @@ pub fn changes_in_words(changes: &[ChangeTold]) -> String {
     words.join(", ")
 }
 
+/// What is done to sets of packages in one transaction: the first of each set, which was asked for, before what came of it.
+pub fn sets_in_words(sets: &[&[ChangeTold]]) -> String {
+    let first = sets.iter().filter_map(|set| set.first());
+    let rest = sets.iter().flat_map(|set| set.iter().skip(1));
+    changes_in_words(&first.chain(rest).cloned().collect::<Vec<_>>())
+}
+
+/// Is it about a set of packages?
+pub fn is_packages(place: &Place) -> bool {
+    let resource = place.resource.as_deref().unwrap_or_default();
+    sort_and_key(resource, place.step.as_deref().unwrap_or_default()).0 == "packages"
+}
+
 /// The resource of a place as `file /etc/x`.
 pub fn thing(place: &Place) -> String {
     named(place.resource.as_deref().unwrap_or("?"), place.step.as_deref().unwrap_or_default())
@@ -129,4 +142,24 @@ fn at(place: &Place, text: &str) -> String {
 /// `1 step`, `3 steps`.
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_told_before_what_came_of_it() {
+        let set = |names: &[&str]| -> Vec<ChangeTold> {
+            let told = |name: &&str| ChangeTold {
+                item: format!("package {name}"),
+                summary: format!("install {name}"),
+                diff: None,
+            };
+            names.iter().map(told).collect()
+        };
+        let (redis, rabbitmq) = (set(&["redis-server", "liblzf1", "libjemalloc2"]), set(&["rabbitmq-server"]));
+        let told = sets_in_words(&[&redis, &rabbitmq]);
+        assert_eq!(told, "install redis-server, rabbitmq-server, liblzf1, and 1 more");
+    }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
-use crate::engine::event::{Event, Report, What, millis};
+use crate::engine::event::{ChangeTold, Event, Report, What, millis};
 
 use super::super::card::card;
-use super::super::line::{Line, changes_in_words, diffs, size, thing};
+use super::super::line::{Line, changes_in_words, diffs, is_packages, sets_in_words, size, thing};
 use super::super::style::{Ink, Style, clean, padded, seconds, shell};
 use super::{Console, Verbosity, ending};
 
@@ -40,10 +40,18 @@ struct Live {
     bar: Option<ProgressBar>,
     /// Steps that will be listed when they end.
     steps: Vec<Option<String>>,
-    /// What is being changed: resources, and what is said of each. Services come up side by side.
-    changing: Vec<(Option<String>, String)>,
+    /// What is being changed. Services come up side by side.
+    changing: Vec<Changing>,
     /// Which of them is on the screen.
     shown: Option<String>,
+}
+
+struct Changing {
+    resource: Option<String>,
+    /// What is said of it.
+    message: String,
+    /// Where it is a set of packages: what is said of each. All sets of a transaction are said together.
+    packages: Vec<ChangeTold>,
 }
 
 impl Terminal {
@@ -93,7 +101,19 @@ impl Terminal {
         live.head = Some(bar);
     }
 
-    fn changing(&self, live: &mut Live, event: &Event, message: String) {
+    fn changing(&self, live: &mut Live, event: &Event, (n, of): (usize, usize), changes: &[ChangeTold]) {
+        let mut message = format!("{n}/{of} {}: {}", thing(&event.place), changes_in_words(changes));
+        let packages = if is_packages(&event.place) { changes.to_vec() } else { Vec::new() };
+        if !packages.is_empty() {
+            let mut sets: Vec<&[ChangeTold]> = live.changing.iter().map(|one| one.packages.as_slice()).collect();
+            sets.push(&packages);
+            sets.retain(|set| !set.is_empty());
+            if sets.len() > 1 {
+                message = format!("{n}/{of} packages: {}", sets_in_words(&sets));
+                let others = live.changing.iter_mut().filter(|one| !one.packages.is_empty());
+                others.for_each(|one| one.message.clone_from(&message));
+            }
+        }
         if live.head.is_none() {
             self.head(live, event.place.stage.as_deref().unwrap_or(&event.product));
         }
@@ -101,7 +121,7 @@ impl Terminal {
             head.set_message(message.clone());
         }
         live.shown.clone_from(&event.place.resource);
-        live.changing.push((event.place.resource.clone(), message));
+        live.changing.push(Changing { resource: event.place.resource.clone(), message, packages });
     }
 
     /// Shows what is waited for, where that is another resource than the one that began last.
@@ -110,8 +130,8 @@ impl Terminal {
         if live.shown == *resource || !live.steps.contains(&event.place.step) {
             return;
         }
-        let Some((_, message)) = live.changing.iter().find(|(changing, _)| changing == resource) else { return };
-        let message = message.clone();
+        let Some(one) = live.changing.iter().find(|one| one.resource == *resource) else { return };
+        let message = one.message.clone();
         self.head(live, event.place.step.as_deref().unwrap_or(&event.product));
         if let Some(head) = &live.head {
             head.set_message(message);
@@ -196,11 +216,11 @@ impl Terminal {
             }
             What::ResourceChanging { n, of, changes } => {
                 self.verbose(event);
-                self.changing(live, event, format!("{n}/{of} {}: {}", thing(&event.place), changes_in_words(changes)));
+                self.changing(live, event, (*n, *of), changes);
             }
             What::ResourceChanged { took_ms } => {
                 live.quiet();
-                live.changing.retain(|(resource, _)| *resource != event.place.resource);
+                live.changing.retain(|one| one.resource != event.place.resource);
                 self.verbose(event);
                 if live.steps.is_empty() {
                     live.clear();

@@ -191,8 +191,8 @@ impl Kind for Settings {
                 let units = vec![ALL_CLUSTERS.to_owned(), paths.unit.clone()];
                 let client = vec!["postgresql-common".to_owned(), format!("postgresql-client-{}", cluster.version)];
                 let client = Packages { light: true, part: "client", ..Packages::new(client, units.clone()) };
-                resources.push(Box::new(client));
                 resources.push(Box::new(Packages::new(vec![package.clone()], units)));
+                resources.push(Box::new(client));
                 resources.push(Box::new(own(0o644)));
             }
             Postgresql::Single { extensions, .. } => {
@@ -261,8 +261,8 @@ mod tests {
         let settings = json!({"user": "shop", "password": "hunter2", "memory": "128 MiB", "clients": ["10.1.0.0/16"]});
         let resources = step.expand::<Settings>(settings).unwrap();
         let expected = [
-            "packages client",
             "packages all",
+            "packages client",
             "file /etc/postgresql/15/main/conf.d/surefoot.conf",
             "lines /etc/postgresql/15/main/pg_hba.conf",
             "service postgresql@15-main.service",
@@ -290,7 +290,7 @@ mod tests {
         assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
         let packages = resources.iter().filter_map(|resource| resource.packages());
         let packages: Vec<_> = packages.map(|set| (set.names.join(" "), set.light)).collect();
-        let expected = [("postgresql-common postgresql-client-15", true), ("postgresql-15", false)];
+        let expected = [("postgresql-15", false), ("postgresql-common postgresql-client-15", true)];
         assert_eq!(packages, expected.map(|(names, light)| (names.to_owned(), light)));
     }
 
@@ -301,8 +301,8 @@ mod tests {
         let resources = step.expand::<Settings>(json!({"user": "shop", "password": "hunter2"})).unwrap();
         let (own, main) = ("/etc/postgresql/9.5/main/surefoot.conf", "/etc/postgresql/9.5/main/postgresql.conf");
         let expected = [
-            "packages client".to_owned(),
             "packages all".to_owned(),
+            "packages client".to_owned(),
             format!("file {own}"),
             format!("key_value {main} include '{own}'"),
             "lines /etc/postgresql/9.5/main/pg_hba.conf".to_owned(),
@@ -311,7 +311,7 @@ mod tests {
             "database 9.5/main/shop".to_owned(),
         ];
         assert_eq!(names(&resources), expected);
-        assert_eq!(resources[1].packages().unwrap().names, ["postgresql-9.5"]);
+        assert_eq!(resources[0].packages().unwrap().names, ["postgresql-9.5"]);
         assert!(wants(&resources, &expected[2]).ends_with("\npassword_encryption = on\n"));
         let logins = wants(&resources, &expected[4]);
         assert!(logins.contains("host \"shop\" \"shop\" 127.0.0.1/32 md5\n") && !logins.contains("scram"), "{logins}");
