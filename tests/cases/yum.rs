@@ -142,6 +142,27 @@ fn an_install_by_yum_survives_a_kill() -> Result<()> {
     Ok(())
 }
 
+/// As a kill leaves it where the old version is gone already: what is written down is all that tells of it.
+#[test]
+fn an_upgrade_by_yum_that_was_cut_off_is_made_once_more() -> Result<()> {
+    let vendor = Vendor::start()?;
+    let host = vendor.host()?;
+    install(&host)?.ok()?;
+    let version = host.sh("rpm -q --qf '%{VERSION}-%{RELEASE}' redis")?;
+    host.sh(&format!(
+        "echo 'redis {version} 6.0-1' >/var/lib/surefoot/.rpm; echo x >/var/lib/yum/transaction-all.2026-11-29.20:01.07; \
+         rm /usr/bin/redis-cli; \
+         rpm -e nginx"
+    ))?;
+    let again = install(&host)?.ok()?;
+    ensure!(again.stderr.contains("doing an upgrade once more that was cut off: redis"), "{}", again.stderr);
+    assert_eq!(
+        host.sh("rpm -V redis; find /var/lib/yum -name 'transaction-*'; find /var/lib/surefoot -name .rpm")?,
+        ""
+    );
+    vendor.works(&host)
+}
+
 #[test]
 #[ignore = "long: make sweep"]
 fn sweep_a_vendors_product_on_enterprise_linux_7() -> Result<()> {

@@ -53,6 +53,8 @@ const SAID: Words = Words {
         "Error: ",
         "Error in ",
         "error: ",
+        "ERROR ",
+        "rpmlib(",
         "warning: ",
         "           Requires: ",
         "No package ",
@@ -81,6 +83,10 @@ const SAID: Words = Words {
             "bring yum's package that checks signatures (`yum install pygpgme`), then go on with --resume",
         ),
         (
+            "rpmlib(",
+            "the package is made for a newer distribution, whose rpm can do more: take that which its vendor has for this one",
+        ),
+        (
             UNREGISTERED,
             "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
         ),
@@ -95,7 +101,8 @@ const SAID: Words = Words {
         ),
         (
             EXCLUDED,
-            "take it out of 'exclude' in /etc/yum.conf or its repository, or put it into the repository's 'includepkgs'; then go on with --resume",
+            "take it out of 'exclude' in /etc/yum.conf or its repository, or out of what a plugin leaves out (`yum versionlock list`); then go on with \
+             --resume",
         ),
     ],
 };
@@ -244,6 +251,13 @@ mod tests {
                 Class::Disk,
                 "At least 12MB more space needed",
                 "make room",
+            ),
+            (
+                "Running transaction check\nERROR You need to update rpm to handle:\nrpmlib(PayloadIsZstd) <= 5.4.18-1 is needed by app-1-1.noarch\n",
+                "RPM needs to be updated\n",
+                Class::Package,
+                "rpmlib(PayloadIsZstd)",
+                "made for a newer distribution",
             ),
             (
                 "",

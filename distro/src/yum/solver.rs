@@ -52,7 +52,7 @@ fn ask(host: &Host, action: &str, names: &[String]) -> Result<Solution> {
 /// Where it cannot be asked.
 pub(super) fn fault(host: &Host, output: &Output, message: &str) -> Result<Fault> {
     for name in said::unknown(output) {
-        let words = ["list", "available", name, "--disableexcludes=all", "--cacheonly"];
+        let words = ["list", "available", name, "--disableexcludes=all", "--noplugins", "--cacheonly"];
         if when_free(host, || yum(host, words).limit(LIMIT).data())?.ok() {
             return Ok(said::of_excluded(output, name, message));
         }
