@@ -195,6 +195,44 @@ fn sweep_a_vendors_product_on_enterprise_linux_7() -> Result<()> {
     Ok(())
 }
 
+#[test]
+#[ignore = "long: make sweep"]
+fn sweep_an_uninstall_on_enterprise_linux_7() -> Result<()> {
+    const UNINSTALL: [&str; 4] = ["surefoot", "uninstall", "--purge", "--yes"];
+    let (vendor, seed, count) = (Vendor::start()?, sweep::seed()?, 10);
+    let mut random = Random::new(seed);
+    let host = vendor.host()?;
+    let before = Digest::of(&host)?;
+    install(&host)?.ok()?;
+    let started = Instant::now();
+    host.exec(UNINSTALL)?.ok()?;
+    let took = usize::try_from(started.elapsed().as_micros())?;
+    drop(host);
+    let mut failures = Vec::new();
+    for _ in 0..count {
+        let mut host = vendor.host()?;
+        install(&host)?.ok()?;
+        let moment = Moment::After(Duration::from_micros(random.below(took) as u64));
+        let point = Point { moment, death: random.death() };
+        point.strike(&mut host, UNINSTALL.map(str::to_owned).to_vec())?;
+        let gone = || -> Result<()> {
+            let resumed = host.exec(["surefoot", "uninstall", "--resume", "--yes"])?;
+            if !resumed.success() {
+                // It ended before, or was killed before anything was written down.
+                host.exec(["surefoot", "uninstall", "shop", "--purge", "--yes"])?.ok()?;
+            }
+            rpm::nothing_is_left(&before, &host, &["file /var/lib/redis"])?;
+            ensure!(host.sh("find /var/lib/yum -name 'transaction-*'")?.is_empty(), "yum speaks of it for good");
+            Ok(())
+        };
+        if let Err(error) = gone() {
+            failures.push(format!("killed {point}: {error:#}"));
+        }
+    }
+    ensure!(failures.is_empty(), "SUREFOOT_SWEEP_SEED={seed} repeats them:\n\n{}", failures.join("\n\n"));
+    Ok(())
+}
+
 /// The card of an install that fails.
 fn card(host: &Host) -> Result<String> {
     card_of(host, &[])

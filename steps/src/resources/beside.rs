@@ -53,7 +53,9 @@ impl Beside {
                 files.push(entry.map_err(|error| io_fault(&error, "read", path))?.path());
             }
         }
-        files.retain(|path| path.is_file() && !self.own.contains(path));
+        // nginx's patterns pass over hidden files, of which one may be a draft of ours that a kill left.
+        let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        files.retain(|path| path.is_file() && !is_hidden(path) && !self.own.contains(path));
         files.sort();
         Ok(files)
     }
@@ -134,6 +136,7 @@ mod tests {
         trial.write("sites/own", "server { listen 80; server_name a; }");
         trial.write("sites/wiki", "server { listen 80; server_name wiki; }");
         trial.write("nginx.conf", "http { server { listen 81; server_name b; } }");
+        trial.write("sites/.surefoot-1a00.tmp", "server { listen 80; server_name a; }");
         let wiki = trial.at("sites/wiki");
         assert!(summary("a", 80).ends_with(", beside wiki"), "{}", summary("a", 80));
         assert!(summary("a", 81).ends_with(", beside nginx.conf"), "{}", summary("a", 81));
