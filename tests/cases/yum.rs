@@ -163,6 +163,23 @@ fn an_upgrade_by_yum_that_was_cut_off_is_made_once_more() -> Result<()> {
     vendor.works(&host)
 }
 
+/// A script of a package is a file of rpm's while it runs, and nobody's after a kill.
+#[test]
+fn an_uninstall_by_yum_that_is_killed_while_a_script_runs_leaves_nothing() -> Result<()> {
+    let vendor = Vendor::start()?;
+    let host = vendor.host()?;
+    let before = Digest::of(&host)?;
+    install(&host)?.ok()?;
+    host.sh(
+        "surefoot uninstall --purge --yes >/dev/null 2>&1 & until ls /var/tmp/rpm-tmp.* 2>/dev/null; do :; done; \
+         for name in surefoot yum bash; do pkill -9 -x $name || true; done; wait || true; ls /var/tmp/rpm-tmp.*",
+    )?;
+    host.surefoot("uninstall --resume --yes")?.ok()?;
+    rpm::nothing_is_left(&before, &host, &["file /var/lib/redis"])?;
+    assert_eq!(host.sh("find /var/lib/yum -name 'transaction-*'")?, "", "yum speaks of it for good");
+    Ok(())
+}
+
 #[test]
 #[ignore = "long: make sweep"]
 fn sweep_a_vendors_product_on_enterprise_linux_7() -> Result<()> {

@@ -43,7 +43,7 @@ pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<
     finish(host, names, survivor)?;
     let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
     if !names.is_empty() {
-        let output = transaction(host, "remove", &names, None, survivor)?;
+        let output = transaction(host, "remove", &names, Some(&Solution::default()), survivor)?;
         if !output.ok() {
             return Err(said::fault(&output, Class::Package, &format!("removing {} failed", names.join(", "))).into());
         }

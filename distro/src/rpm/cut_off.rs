@@ -31,7 +31,8 @@ const FOLDER: &str = "/var/lib/surefoot";
 pub struct Transaction<'s> {
     /// The command.
     pub words: Vec<String>,
-    /// What it brings; none where it brings nothing, or that is written down already and stays.
+    /// What it brings, which is nothing where it only removes: that it began is written down for what a kill leaves of its scripts. None where
+    /// it is written down already and stays.
     pub solution: Option<&'s Solution>,
     /// Exit codes of a transaction that came to its end, as a pattern of the shell's: what was written down is struck out.
     pub ended: &'static str,

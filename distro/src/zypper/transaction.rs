@@ -60,7 +60,7 @@ pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<
     let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
     let there: Vec<String> = rpm::query(host, &names)?.into_keys().collect();
     if !there.is_empty() {
-        let output = transaction(host, &REMOVE, &there, None, survivor)?;
+        let output = transaction(host, &REMOVE, &there, Some(&Solution::default()), survivor)?;
         if !is_done(&output) {
             return Err(said::fault(&output, Class::Package, &format!("removing {} failed", there.join(", "))).into());
         }
