@@ -126,6 +126,27 @@ fn what_is_wrong_with_dnf_is_on_the_card() -> Result<()> {
 }
 
 #[test]
+fn a_dead_repository_of_somebody_else_harms_nobody() -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
+    web.serve("/own", repo.folder());
+    let host = host(&definition(&format!("baseurl={}/own", web.url())), &repo)?;
+    let dead = format!("[panel]\nname=panel\nbaseurl={}/nowhere\nenabled=1\ngpgcheck=1\n", web.url());
+    host.write("/etc/yum.repos.d/panel.repo", dead, 0o644)?;
+    host.sh("dnf -q clean all")?;
+    let done = host.surefoot("install /root/cache --yes")?.ok()?;
+    ensure_said(&done, "a repository that is not ours fails: ")?;
+    ensure_said(&done, "'panel'")?;
+    assert_eq!(host.install("/root/cache")?.changed, 0);
+
+    // One that nothing can be had without is told.
+    host.surefoot("uninstall cache --purge --yes")?.ok()?;
+    host.sh("dnf -q clean all && rm /etc/yum.repos.d/appstream.repo")?;
+    let told = card(&host)?;
+    ensure!(told.contains("panel") && told.contains("404"), "{told}");
+    Ok(())
+}
+
+#[test]
 fn a_module_has_the_stream_that_is_asked_for() -> Result<()> {
     let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
     web.serve("/own", repo.folder());

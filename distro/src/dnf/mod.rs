@@ -66,7 +66,14 @@ fn dnf<'a, S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> 
 }
 
 fn words<S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> Vec<String> {
-    let options = ["install_weak_deps=False", "clean_requirements_on_remove=False", "exit_on_lock=True", "color=never"];
+    // A repository of somebody else's that fails harms nobody; whether ours were fetched is looked at.
+    let options = [
+        "install_weak_deps=False",
+        "clean_requirements_on_remove=False",
+        "exit_on_lock=True",
+        "color=never",
+        "*.skip_if_unavailable=True",
+    ];
     // What it asks with finds proxies in the environment, and certificates nowhere but here.
     let bundle = host.runner.network().bundle();
     let trusted =
