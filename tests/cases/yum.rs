@@ -124,6 +124,23 @@ fn a_vendors_product_comes_and_goes_by_yum() -> Result<()> {
     Ok(())
 }
 
+/// The same host, which calls itself otherwise.
+#[test]
+fn a_vendors_product_comes_and_goes_on_amazon_linux_2() -> Result<()> {
+    let vendor = Vendor::start()?;
+    let host = vendor.host()?;
+    host.write("/usr/lib/os-release", include_str!("../../distro/data/os-release/amzn-2"), 0o644)?;
+    let before = Digest::of(&host)?;
+    install(&host)?.ok()?;
+    vendor.works(&host)?;
+    host.write("/root/answers.toml", "", 0o600)?;
+    let refused = host.surefoot("install services --yes --answers /root/answers.toml")?.code_is(12)?;
+    ensure!(squeezed(&refused.stderr).contains("its servers are among its extras"), "{}", refused.stderr);
+    host.write("/root/answers.toml", "password = 'a password'\n", 0o600)?;
+    host.surefoot("uninstall shop --purge --yes")?.ok()?;
+    rpm::nothing_is_left(&before, &host, &["file /var/lib/redis"])
+}
+
 #[test]
 fn an_install_by_yum_survives_a_kill() -> Result<()> {
     let (vendor, seed) = (Vendor::start()?, sweep::seed()?);
