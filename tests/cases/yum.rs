@@ -36,7 +36,8 @@ impl Vendor {
              [[step]]\nid = \"packages\"\nkind = \"packages\"\nnames = [\"redis\"]\n\n\
              [[step]]\nid = \"settings\"\nkind = \"file\"\npath = \"/etc/shop.env\"\ncontent = \"PASSWORD={{{{ inputs.password }}}}\\n\"\n\n\
              [[step]]\nid = \"server\"\nkind = \"service\"\nunit = \"redis\"\npackage = \"redis\"\nports = [6379]\nconfig = [\"/etc/shop.env\"]\n\n\
-             [[step]]\nid = \"site\"\nkind = \"nginx_site\"\nnames = [\"box.lab.test\"]\nindex = \"index.html\"\n",
+             [[step]]\nid = \"certificate\"\nkind = \"tls_certificate\"\nnames = [\"box.lab.test\"]\n\n\
+             [[step]]\nid = \"site\"\nkind = \"nginx_site\"\nnames = [\"box.lab.test\"]\ncertificate = \"step:certificate\"\nindex = \"index.html\"\n",
             self.web.url(),
             self.repo.fingerprint()
         )
@@ -54,11 +55,8 @@ impl Vendor {
 
     /// It answers, and a second run changes nothing.
     fn works(&self, host: &Host) -> Result<()> {
-        let get = r"exec 3<>/dev/tcp/127.0.0.1/80; printf 'GET / HTTP/1.0\r\nHost: box.lab.test\r\n\r\n' >&3; cat <&3";
-        ensure!(
-            host.run(["bash", "-c", get]).output()?.ok()?.stdout.contains("the shop is open"),
-            "the site does not answer"
-        );
+        let page = host.sh("curl -sk --resolve box.lab.test:443:127.0.0.1 https://box.lab.test/")?;
+        ensure!(page.contains("the shop is open"), "the site does not answer: {page}");
         assert_eq!(host.sh("systemctl is-active redis nginx; redis-cli ping")?, "active\nactive\nPONG");
         ensure_said(&install(host)?.ok()?, SECOND)
     }

@@ -20,8 +20,7 @@ use crate::Facts;
 
 /// What a distribution's own server of a kind lacks, and where there is another: nothing is known of those that a host may have from elsewhere.
 pub fn too_old(facts: &Facts, kind: &str) -> Option<&'static str> {
-    let major = facts.base_version.split('.').next().unwrap_or_default();
-    match (facts.base.as_str(), major, kind) {
+    match (facts.base.as_str(), major(facts), kind) {
         ("rhel", "7", "rabbitmq") => Some("RabbitMQ 3.3, which EPEL has there, reads no rabbitmq.conf"),
         ("rhel", "7", "postgresql") => Some("PostgreSQL 9.2, which it has, knows no SCRAM-SHA-256"),
         ("rhel", "7", "redis") => Some("Redis 3.2, which EPEL has there, gets no corrections any more"),
@@ -30,6 +29,10 @@ pub fn too_old(facts: &Facts, kind: &str) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+fn major(facts: &Facts) -> &str {
+    facts.base_version.split('.').next().unwrap_or_default()
 }
 
 /// Is the host's distribution Debian, of this version or a later one, or Ubuntu, of this or a later one; or a derivative?

@@ -34,6 +34,8 @@ pub struct Nginx {
     /// Is it older than 1.13, with an OpenSSL older than 1.1? That one knows neither TLS 1.3 nor more than one curve, sends no address along
     /// with a status 308, and shares a prime of 1024 bits with everybody.
     pub before_tls13: bool,
+    /// May its OpenSSL be 1.0.2, which has no X25519? Of EPEL's nginx it is another one, of nginx.org's it is.
+    pub before_x25519: bool,
 }
 
 /// Where sites are, and which one its package brings.
@@ -101,6 +103,7 @@ impl Nginx {
             log: "/var/log/nginx/error.log",
             http2_directive: is_deprecated(facts),
             before_tls13: is_ubuntu_before(facts, 18),
+            before_x25519: matches!((facts.base.as_str(), super::major(facts)), ("rhel", "7") | ("amzn", "2")),
         }))
     }
 

@@ -114,7 +114,7 @@ impl Kind for Settings {
             ipv6: cx.facts().ipv6,
             http2_directive: layout.http2_directive,
             before_tls13: layout.before_tls13,
-            fips: cx.facts().fips,
+            only_nist: cx.facts().fips || layout.before_x25519,
         };
         let text = site.text();
         let index = self.index.as_deref().map(|index| cx.render(index, Format::Text)).transpose()?;

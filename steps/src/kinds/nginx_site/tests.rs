@@ -67,6 +67,20 @@ fn a_host_with_approved_algorithms_only_has_no_other_curves() {
 }
 
 #[test]
+fn an_openssl_of_before_x25519_is_not_asked_for_it() {
+    for (base, version, curves) in [
+        ("rhel", "7", "prime256v1:secp384r1"),
+        ("amzn", "2", "prime256v1:secp384r1"),
+        ("rhel", "8.9", "X25519:prime256v1:secp384r1"),
+    ] {
+        let mut step = Step::new("site");
+        (step.facts.base, step.facts.base_version) = (base.into(), version.into());
+        let resources = step.expand::<Settings>(json!({"names": ["a"], "certificate": "step:certificate"})).unwrap();
+        assert!(wants(&resources, SITE).contains(&format!("    ssl_ecdh_curve {curves};\n")), "{base} {version}");
+    }
+}
+
+#[test]
 fn an_nginx_of_before_tls_1_3_gets_what_it_knows() {
     let mut step = Step::new("site");
     (step.facts.base, step.facts.base_version) = ("ubuntu".into(), "16.04".into());

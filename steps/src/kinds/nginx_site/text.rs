@@ -60,8 +60,8 @@ pub(super) struct Site<'a> {
     pub http2_directive: bool,
     /// Is it an nginx of before TLS 1.3?
     pub before_tls13: bool,
-    /// Has the host approved algorithms only?
-    pub fips: bool,
+    /// Are NIST's curves all that OpenSSL has there, or may use?
+    pub only_nist: bool,
 }
 
 /// Lines with their indent.
@@ -144,7 +144,7 @@ impl Site<'_> {
             text.line("ssl_session_cache shared:surefoot:10m;");
             text.line("ssl_session_tickets off;");
             // nginx refuses a list with a curve that OpenSSL does not have.
-            let (protocols, curves, ciphers) = match (self.before_tls13, self.fips) {
+            let (protocols, curves, ciphers) = match (self.before_tls13, self.only_nist) {
                 (true, _) => ("TLSv1.2", "prime256v1", CURVES_ONLY),
                 (false, true) => ("TLSv1.2 TLSv1.3", "prime256v1:secp384r1", CIPHERS),
                 (false, false) => ("TLSv1.2 TLSv1.3", "X25519:prime256v1:secp384r1", CIPHERS),
