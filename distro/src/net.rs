@@ -29,7 +29,7 @@ use crate::{Class, Command, Fault, Runner};
 pub use amqp::{Amqp, AmqpLogin, amqp_login};
 pub use http::{HttpAnswer, Question, http_here, http_probe, http_question, split_url};
 pub use management::Management;
-pub use mongodb::{Mongodb, Refusal, Said};
+pub use mongodb::{Mongodb, Refusal, SERIES, Said};
 pub use postgres::{PgAnswer, PgLogin, Row, md5_verifier, postgres_ask, scram_verifier};
 pub use redis::{Login, Ping, redis_ping};
 

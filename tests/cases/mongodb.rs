@@ -306,3 +306,42 @@ fn failures_of_mongodb_have_its_own_words_as_evidence() -> Result<()> {
     ensure_said(&output, "MongoDB 4.0 is not supported: 4.2 is the oldest that is")?;
     Ok(())
 }
+
+/// A server of another host, where the blueprint takes one that is older than what is installed here.
+#[test]
+fn a_server_of_before_4_2_is_used_where_it_may_be() -> Result<()> {
+    const BLUEPRINT: &str = "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"shop\"\ntitle = \"A shop\"\nversion = \"1.0\"\n\n\
+         [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n[inputs.oldest]\ntype = \"text\"\ndefault = \"4.2\"\n\n\
+         [[step]]\nid = \"db\"\nkind = \"mongodb\"\nversion = \"7.0\"\nadmin = { password = \"none\" }\nexternal = \"127.0.0.1:27017\"\n\
+         oldest = \"{{ inputs.oldest }}\"\nusers = [{ name = \"shop\", password = \"{{ inputs.password }}\", database = \"shop\" }]\n";
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    host.write("/root/shop/blueprint.toml", BLUEPRINT, 0o644)?;
+    host.write("/root/older", include_str!("../data/mongodb/older"), 0o755)?;
+    host.write("/root/good", "old password", 0o600)?;
+    host.write("/root/wrong", "new password", 0o600)?;
+    host.sh("apt-get -qq update && apt-get -qq install --no-install-recommends python3-pymongo >/dev/null")?;
+    let run = |words: &str| host.surefoot(&format!("install /root/shop --yes {words}"));
+    for (wire, series) in [(5, "3.4"), (7, "4.0")] {
+        host.sh(&format!(
+            "systemd-run -qu older /root/older 27017 {wire} && until ss -Hltn 'sport = 27017' | grep -q .; do :; done"
+        ))?;
+        // What the stand-in takes, a client of somebody else's takes for a login, too.
+        for (password, outcome) in [("old password", "in"), ("new password", "18")] {
+            let code = format!(
+                "import pymongo\ntry:\n    pymongo.MongoClient('127.0.0.1', username='shop', password='{password}', authSource='shop', \
+                 authMechanism='SCRAM-SHA-1').shop.command('count', 'a')\n    print('in')\n\
+                 except pymongo.errors.OperationFailure as error:\n    print(error.code)\n"
+            );
+            assert_eq!(host.run(["python3", "-"]).stdin(code).output()?.ok()?.stdout.trim_end(), outcome, "{series}");
+        }
+        let too_old = run("--set oldest=4.2 --set-file password=/root/good")?.code_is(27)?;
+        ensure_said(&too_old, &format!("it is of series {series}, and 4.2 is the oldest that is supported"))?;
+        let refused = run("--set oldest=3.4 --set-file password=/root/wrong")?.code_is(27)?;
+        ensure_said(&refused, "refuses the login of 'shop': Authentication failed. (code 18)")?;
+        run("--set oldest=3.4 --set-file password=/root/good")?.ok()?;
+        assert_eq!(host.install("/root/shop")?.changed, 0);
+        host.sh("systemctl stop older")?;
+    }
+    Ok(())
+}

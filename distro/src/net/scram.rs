@@ -1,16 +1,25 @@
-//! The client's half of SCRAM-SHA-256 (RFC 5802, RFC 7677): a login in which neither side tells the other the password, and both prove that
-//! they know it.
+//! The client's half of SCRAM (RFC 5802 with SHA-1, RFC 7677 with SHA-256): a login in which neither side tells the other the password, and
+//! both prove that they know it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// Most rounds that a server may ask for: each costs time, and servers ask for some thousands.
 const MOST_ROUNDS: u32 = 1_000_000;
 
+/// What is computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha1,
+    Sha256,
+}
+
 /// A login under way.
 pub(super) struct Scram {
+    hash: Hash,
     nonce: String,
     /// What the client said first, without its header.
     first: String,
@@ -19,7 +28,7 @@ pub(super) struct Scram {
 /// What the client says last, and what the server then has to prove.
 pub(super) struct Proof {
     pub message: String,
-    server: [u8; 32],
+    server: Vec<u8>,
 }
 
 impl Scram {
@@ -27,15 +36,15 @@ impl Scram {
     ///
     /// # Errors
     /// Where the kernel has no random numbers.
-    pub fn new(user: &str) -> Result<Self, getrandom::Error> {
+    pub fn new(hash: Hash, user: &str) -> Result<Self, getrandom::Error> {
         let mut random = [0; 24];
         getrandom::fill(&mut random)?;
-        Ok(Self::with_nonce(user, BASE64.encode(random)))
+        Ok(Self::with_nonce(hash, user, BASE64.encode(random)))
     }
 
-    fn with_nonce(user: &str, nonce: String) -> Self {
+    fn with_nonce(hash: Hash, user: &str, nonce: String) -> Self {
         let user = user.replace('=', "=3D").replace(',', "=2C");
-        Self { first: format!("n={user},r={nonce}"), nonce }
+        Self { hash, first: format!("n={user},r={nonce}"), nonce }
     }
 
     /// What the client says first.
@@ -53,15 +62,13 @@ impl Scram {
         if !nonce.starts_with(&self.nonce) || nonce == self.nonce || !(1..=MOST_ROUNDS).contains(&rounds) {
             return None;
         }
-        let salted = salted(password.as_bytes(), &salt, rounds);
-        let client = mac(&salted, b"Client Key");
         // `biws` is the header `n,,` in base64.
         let last = format!("c=biws,r={nonce}");
         let messages = format!("{},{server},{last}", self.first);
-        let signature = mac(&Sha256::digest(client), messages.as_bytes());
-        let mut proof = client;
-        proof.iter_mut().zip(signature).for_each(|(byte, other)| *byte ^= other);
-        let server = mac(&mac(&salted, b"Server Key"), messages.as_bytes());
+        let (proof, server) = match self.hash {
+            Hash::Sha1 => prove::<Hmac<Sha1>, Sha1>(password, &salt, rounds, &messages)?,
+            Hash::Sha256 => prove::<Hmac<Sha256>, Sha256>(password, &salt, rounds, &messages)?,
+        };
         Some(Proof { message: format!("{last},p={}", BASE64.encode(proof)), server })
     }
 }
@@ -74,24 +81,31 @@ impl Proof {
     }
 }
 
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    // A key of any length is one (RFC 2104), so that the other arm is never taken.
-    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+/// The client's proof, and the server's; `messages` is all that was said so far. None is never seen: a key of any length is one (RFC 2104).
+fn prove<M: Mac + KeyInit + Clone, D: Digest>(
+    password: &str,
+    salt: &[u8],
+    rounds: u32,
+    messages: &str,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mac = |key: &[u8], text: &[u8]| -> Option<Vec<u8>> {
+        Some(<M as KeyInit>::new_from_slice(key).ok()?.chain_update(text).finalize().into_bytes().to_vec())
+    };
+    let salted = salted(&<M as KeyInit>::new_from_slice(password.as_bytes()).ok()?, salt, rounds);
+    let client = mac(&salted, b"Client Key")?;
+    let signature = mac(&D::digest(&client), messages.as_bytes())?;
+    let proof = client.iter().zip(signature).map(|(byte, other)| byte ^ other).collect();
+    Some((proof, mac(&mac(&salted, b"Server Key")?, messages.as_bytes())?))
 }
 
-fn mac(key: &[u8], text: &[u8]) -> [u8; 32] {
-    keyed(key).chain_update(text).finalize().into_bytes().into()
-}
-
-/// PBKDF2 with HMAC-SHA-256 and one block (RFC 8018).
-fn salted(password: &[u8], salt: &[u8], rounds: u32) -> [u8; 32] {
-    let keyed = keyed(password);
-    let next = |text: &[u8]| -> [u8; 32] { keyed.clone().chain_update(text).finalize().into_bytes().into() };
+/// PBKDF2 with one block (RFC 8018); `keyed` with the password.
+fn salted<M: Mac + Clone>(keyed: &M, salt: &[u8], rounds: u32) -> Vec<u8> {
+    let next = |text: &[u8]| keyed.clone().chain_update(text).finalize().into_bytes();
     let mut last = next(&[salt, &[0, 0, 0, 1]].concat());
-    let mut sum = last;
+    let mut sum = last.to_vec();
     for _ in 1..rounds {
         last = next(&last);
-        sum.iter_mut().zip(last).for_each(|(byte, other)| *byte ^= other);
+        sum.iter_mut().zip(&last).for_each(|(byte, other)| *byte ^= other);
     }
     sum
 }
@@ -104,7 +118,7 @@ mod tests {
     const SERVER: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
     fn example() -> Scram {
-        Scram::with_nonce("user", "rOprNGfwEbeRWgbNEkqO".into())
+        Scram::with_nonce(Hash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO".into())
     }
 
     #[test]
@@ -123,9 +137,19 @@ mod tests {
         assert_ne!(other.message, proof.message);
     }
 
+    /// That of RFC 5802.
+    #[test]
+    fn the_example_with_sha_1() {
+        let scram = Scram::with_nonce(Hash::Sha1, "user", "fyko+d2lbbFgONRv9qkxdawL".into());
+        let server = "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096";
+        let proof = scram.answer(server, "pencil").unwrap();
+        assert_eq!(proof.message, "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=");
+        assert!(proof.is_met_by("v=rmF9pqV8S7suAoZWja4dJRkFsKQ="));
+    }
+
     #[test]
     fn names_with_a_meaning_are_escaped() {
-        assert_eq!(Scram::with_nonce("a,b=c", "x".into()).first(), "n,,n=a=2Cb=3Dc,r=x");
+        assert_eq!(Scram::with_nonce(Hash::Sha256, "a,b=c", "x".into()).first(), "n,,n=a=2Cb=3Dc,r=x");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use anyhow::Result;
 use distro::files::Meta;
 use distro::layout::Mongodb;
+use distro::net::SERIES;
 use distro::{Class, Fault};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
 use crate::resources::login::Login;
-use crate::resources::mongodb_user::{ADMIN_DATABASE, Account, MongodbUser, Role};
+use crate::resources::mongodb_user::{ADMIN_DATABASE, Account, MongodbUser, OLDEST, Role};
 use crate::resources::packages::Packages;
 use crate::resources::service::{Ready, Service};
 use crate::{KeyFormat, Resource, Stage};
@@ -56,6 +57,9 @@ pub struct Settings {
     /// it, or empty: this host's.
     #[serde(default)]
     external: String,
+    /// Oldest series that such a server may be of: 3.4, 3.6, 4.0 or 4.2.
+    #[serde(default = "oldest")]
+    oldest: String,
     /// Install its shell, mongosh, too?
     #[serde(default)]
     shell: bool,
@@ -93,6 +97,10 @@ struct User {
     roles: Vec<String>,
 }
 
+fn oldest() -> String {
+    OLDEST.to_owned()
+}
+
 fn port() -> u16 {
     27017
 }
@@ -115,7 +123,11 @@ impl Kind for Settings {
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         if !self.external.is_empty() {
             let users = self.users(cx, &self.external)?;
-            return users.into_iter().skip(1).map(|user| external(cx, self.login(user))).collect();
+            let Some((oldest, _)) = SERIES.into_iter().find(|(series, _)| *series == self.oldest) else {
+                let message = format!("'oldest' is '{}', which is no series that is told apart", self.oldest);
+                return Err(refused(cx, &message, "write 3.4, 3.6, 4.0 or 4.2"));
+            };
+            return users.into_iter().skip(1).map(|user| external(cx, self.login(user, oldest))).collect();
         }
         let layout = Mongodb::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         self.check_version(cx)?;
@@ -150,7 +162,7 @@ impl Kind for Settings {
         resources.push(Box::new(Service {
             config: vec![CONFIG.into()],
             package: Some(SERVER.to_owned()),
-            ready: Some(Ready::Mongodb { addr: addr.clone(), login: None }),
+            ready: Some(Ready::Mongodb { addr: addr.clone(), login: None, oldest: OLDEST }),
             ports: vec![self.port],
             outside: outside(&bind),
             logs: vec![LOG.into()],
@@ -201,7 +213,7 @@ impl Settings {
     }
 
     /// What a user of a server of another host has to be able to do.
-    fn login(&self, user: MongodbUser) -> Login {
+    fn login(&self, user: MongodbUser, oldest: &'static str) -> Login {
         let Account { database, name, .. } = &user.account;
         let roles: Vec<String> =
             user.roles.iter().map(|role| format!("{{ role: '{}', db: '{}' }}", role.name, role.database)).collect();
@@ -213,7 +225,7 @@ impl Settings {
                 "`db.getSiblingDB('{database}').createUser({{ user: '{name}', pwd: passwordPrompt(), roles: [{}] }})`, or `updateUser`",
                 roles.join(", ")
             ),
-            ready: Ready::Mongodb { addr: self.external.clone(), login: Some((user.account, user.roles)) },
+            ready: Ready::Mongodb { addr: self.external.clone(), login: Some((user.account, user.roles)), oldest },
         }
     }
 

@@ -16,6 +16,8 @@ use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
 
 /// How long one conversation with the server may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Oldest series of which users are looked after.
+pub const OLDEST: &str = "4.2";
 /// Where administrators are.
 pub const ADMIN_DATABASE: &str = "admin";
 
@@ -330,10 +332,10 @@ impl Resource for MongodbUser {
             // What that means is for the service to say.
             Err(silence) => return Ok(Probe::Pending(format!("an answer of MongoDB at {}: {silence}", self.addr))),
         };
-        if let Some(series) = server.too_old() {
+        if let Some(series) = server.older_than(OLDEST) {
             return Err(Fault::new(
                 Class::Unsupported,
-                format!("MongoDB at {} is of series {series}: 4.2 is the oldest that is supported", self.addr),
+                format!("MongoDB at {} is of series {series}: {OLDEST} is the oldest that is supported", self.addr),
             )
             .advice("upgrade it, one series after the other as its documentation says, then run again")
             .into());

@@ -61,6 +61,8 @@ pub enum Ready {
         addr: String,
         /// Who logs in, and the roles that it has to have; nobody where the users are made in it later.
         login: Option<(Account, Vec<Role>)>,
+        /// Oldest series that it may be of, such as `4.2`.
+        oldest: &'static str,
     },
     /// A login and a PING are answered.
     Redis {
@@ -175,7 +177,7 @@ impl Ready {
                 Ok(answer) => of_site(&answer, certificate.as_deref(), *guarded)?,
                 Err(silence) => Answer::NotYet(silence.to_string()),
             },
-            Ready::Mongodb { addr, login } => mongodb(&endpoint(runner, addr)?, login.as_ref())
+            Ready::Mongodb { addr, login, oldest } => mongodb(&endpoint(runner, addr)?, login.as_ref(), oldest)
                 .unwrap_or_else(|silence| Answer::NotYet(silence.to_string())),
             Ready::Redis { addr, user, password } => {
                 let login = Login { user: user.as_deref(), password: password.as_deref() };
@@ -273,10 +275,10 @@ fn postgres(at: &Endpoint, login: PgLogin<'_>) -> Answer {
     }
 }
 
-fn mongodb(at: &Endpoint, login: Option<&(Account, Vec<Role>)>) -> Result<Answer, Silence> {
+fn mongodb(at: &Endpoint, login: Option<&(Account, Vec<Role>)>, oldest: &str) -> Result<Answer, Silence> {
     let mut server = Mongodb::connect(at, LIMIT)?;
-    if let Some(series) = server.too_old() {
-        return Ok(Answer::Refused(format!("it is of series {series}, and 4.2 is the oldest that is supported")));
+    if let Some(series) = server.older_than(oldest) {
+        return Ok(Answer::Refused(format!("it is of series {series}, and {oldest} is the oldest that is supported")));
     }
     let Some((Account { database, name, password }, roles)) = login else { return Ok(Answer::Ready) };
     let refused = |refusal: &Refusal| Answer::Refused(format!("{} (code {})", refusal.message, refusal.code));
