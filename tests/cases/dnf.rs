@@ -1,7 +1,13 @@
 //! What goes wrong with dnf on hosts that somebody has cared for, and what is said of it. On the stand-in for Enterprise Linux 9.
 
 use anyhow::{Result, ensure};
-use lab::{Host, Suite, repo::Signature, rpm::RpmRepo, run::ensure_said, web::Web};
+use lab::{
+    Host, Suite,
+    repo::Signature,
+    rpm::RpmRepo,
+    run::ensure_said,
+    web::{Answer, Web},
+};
 use std::fs;
 
 /// Redis of a repository that the host has.
@@ -138,8 +144,30 @@ fn a_dead_repository_of_somebody_else_harms_nobody() -> Result<()> {
     ensure_said(&done, "'panel'")?;
     assert_eq!(host.install("/root/cache")?.changed, 0);
 
+    // Nothing comes from another repository while one of the blueprint's own fails.
+    host.surefoot("uninstall cache --purge --yes")?.ok()?;
+    web.serve("/lab", repo.folder());
+    let step = format!(
+        "\n[[step]]\nid = \"lab\"\nkind = \"repository\"\nuris = [\"{}/lab\"]\nkey = \"lab.asc\"\nfingerprints = [\"{}\"]\n",
+        web.url(),
+        repo.fingerprint()
+    );
+    host.write("/root/cache/files/lab.asc", repo.key(), 0o644)?;
+    host.write("/root/cache/blueprint.toml", format!("{BLUEPRINT}{step}"), 0o644)?;
+    host.surefoot("install /root/cache --yes")?.ok()?;
+    host.sh("rpm -e --nodeps redis && find /var/cache/dnf -exec touch -d '10 days ago' {} +")?;
+    web.answer("/lab", Answer::Status(503));
+    let endpoint = format!("endpoint {}", web.url().trim_start_matches("http://"));
+    let refused = host.exec(["surefoot", "install", "/root/cache", "--yes", "--ignore", &endpoint])?.code_is(20)?;
+    for words in ["for repo 'lab'", "Status code: 503"] {
+        ensure_said(&refused, words)?;
+    }
+    web.behave();
+    host.surefoot("install --resume --yes")?.ok()?;
+
     // One that nothing can be had without is told.
     host.surefoot("uninstall cache --purge --yes")?.ok()?;
+    host.write("/root/cache/blueprint.toml", BLUEPRINT, 0o644)?;
     host.sh("dnf -q clean all && rm /etc/yum.repos.d/appstream.repo")?;
     let told = card(&host)?;
     ensure!(told.contains("panel") && told.contains("404"), "{told}");

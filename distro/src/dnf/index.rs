@@ -29,14 +29,16 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
     words.extend(ours.is_empty().then_some("--refresh"));
     let output = when_free(host, || dnf(host, words.iter().copied()).limit(FETCH_LIMIT))?;
     let missing: Vec<&str> = ours.iter().map(String::as_str).filter(|name| fetched(cache(), name).is_none()).collect();
-    let complaints = said::complaints(&output);
-    if missing.is_empty() && output.ok() && complaints.is_empty() {
+    if missing.is_empty() && output.ok() && said::ignored(&output).is_empty() {
         return Ok(());
     }
     let what = match missing.as_slice() {
-        [] if !has_any() => "the index of the repositories cannot be fetched".to_owned(),
+        [] if !has_any() || (ours.is_empty() && !output.ok()) => {
+            "the index of the repositories cannot be fetched".to_owned()
+        }
         [] => {
-            host.runner.note(&format!("a repository that is not ours fails: {}", complaints.join("; ")));
+            let complaints = said::complaints(&output).join("; ");
+            host.runner.note(&format!("a repository that is not ours fails: {complaints}"));
             return Ok(());
         }
         names => format!("the index of repository '{}' cannot be fetched", names.join("', '")),

@@ -40,9 +40,10 @@ pub const LOCKS: [&str; 7] = [
 /// dnf's exit code where another process holds its lock.
 const LOCKED: i32 = 200;
 
-/// The files that define a repository. What is asked for by name is meant, whichever stream of a module the distribution has switched on.
+/// The files that define a repository. What is asked for by name is meant, whichever stream of a module the distribution has switched on; and
+/// from it, not from another that has the name, too, while it fails.
 pub fn parts(of: &Definition) -> Vec<Part> {
-    definition::parts(of, "module_hotfixes=1\n")
+    definition::parts(of, "module_hotfixes=1\nskip_if_unavailable=0\n")
 }
 
 /// Every repository of `host` that is switched on.
@@ -66,13 +67,13 @@ fn dnf<'a, S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> 
 }
 
 fn words<S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> Vec<String> {
-    // A repository of somebody else's that fails harms nobody; whether ours were fetched is looked at.
+    // A repository of somebody else's that fails harms nobody; ours say of themselves that they are needed.
     let options = [
         "install_weak_deps=False",
         "clean_requirements_on_remove=False",
         "exit_on_lock=True",
         "color=never",
-        "*.skip_if_unavailable=True",
+        "skip_if_unavailable=True",
     ];
     // What it asks with finds proxies in the environment, and certificates nowhere but here.
     let bundle = host.runner.network().bundle();

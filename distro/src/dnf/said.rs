@@ -93,9 +93,18 @@ const HEADS: &[&str] = &[
 
 const SAID: Words = Words { program: "dnf", classes: WORDS, heads: HEADS, advice: ADVICE };
 
+/// What stands before the names of repositories that failed and were left out.
+const IGNORED: &str = "Ignoring repositories: ";
+
 /// Lines that tell of a failure, each once.
 pub fn complaints(output: &Output) -> Vec<String> {
     SAID.complaints(output)
+}
+
+/// Names of repositories that failed and were left out.
+pub fn ignored(output: &Output) -> Vec<&str> {
+    let lines = output.stdout.lines().chain(output.stderr.lines());
+    lines.filter_map(|line| line.strip_prefix(IGNORED)).flat_map(|names| names.split(", ")).collect()
 }
 
 /// The failure that `output` tells of; of `class`, where its words tell no other.
@@ -103,9 +112,40 @@ pub fn fault(output: &Output, class: Class, message: &str) -> Fault {
     SAID.fault(output, class, message)
 }
 
+/// The same where repositories were left out: it is not about these, unless a package is missing that they may have.
+fn fault_beside_ignored(output: &Output, message: &str) -> Fault {
+    let ignored = ignored(output);
+    let missing = ["No match for argument", "Unable to find a match"];
+    if ignored.is_empty() || missing.iter().any(|words| output.stdout.contains(words) || output.stderr.contains(words))
+    {
+        return fault(output, Class::Package, message);
+    }
+    let own = |text: &str| without(text, &ignored);
+    let own = Output { stdout: own(&output.stdout), stderr: own(&output.stderr), ..output.clone() };
+    fault(&own, Class::Package, message)
+}
+
+/// `text` without what it says of the repositories `ignored`.
+fn without(text: &str, ignored: &[&str]) -> String {
+    let of = |line: &str, head: &str| {
+        ignored.iter().any(|name| line.strip_prefix(head).is_some_and(|rest| rest.starts_with(&format!("'{name}'"))))
+    };
+    let mut within = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        within |= of(line, "Errors during downloading metadata for repository ");
+        let is_last = of(line, "Error: Failed to download metadata for repo ");
+        if !within && !is_last {
+            kept = kept + line + "\n";
+        }
+        within &= !is_last;
+    }
+    kept
+}
+
 /// The same of packages on `host`: where one needs what no repository has, that depends on its distribution.
 pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
-    let fault = fault(output, Class::Package, message);
+    let fault = fault_beside_ignored(output, message);
     let tells = |words: &str| fault.evidence.iter().any(|line| line.contains(words));
     if fault.class == Class::Package && tells("nothing provides") && !tells(UNREGISTERED) {
         return fault.advice(extras::advice(&host.facts));
@@ -130,6 +170,22 @@ mod tests {
     fn output(stdout: &str, stderr: &str) -> Output {
         let ran = Ran { argv: vec!["dnf".into()], exit: Some(1), signal: None };
         Output { stdout: stdout.into(), stderr: stderr.into(), tail: Vec::new(), ran }
+    }
+
+    #[test]
+    fn what_was_left_out_is_not_to_blame() {
+        let dead = "Errors during downloading metadata for repository 'panel':\n  - Curl error (6): Could not resolve host: panel.example.net\n\
+                    Error: Failed to download metadata for repo 'panel': Cannot download repomd.xml\nIgnoring repositories: panel, epel\n";
+        for (stderr, class, evidence) in [
+            ("Package redis-7.rpm is not signed\nError: GPG check FAILED\n", Class::Repository, 2),
+            ("Error: Unable to find a match: redis\n", Class::Dns, 4),
+            ("", Class::Package, 0),
+        ] {
+            let output = output("", &format!("{dead}{stderr}"));
+            let fault = fault_beside_ignored(&output, "installing redis failed");
+            assert_eq!((fault.class, fault.evidence.len()), (class, evidence), "{stderr}: {fault:?}");
+        }
+        assert_eq!(ignored(&output("", dead)), ["panel", "epel"]);
     }
 
     #[test]
