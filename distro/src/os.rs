@@ -16,7 +16,7 @@ use os_release::OsRelease;
 use crate::facts::Family;
 use crate::failure::{Class, Fault, class_of_io};
 
-pub use support::{SUPPORTED, supported};
+pub use support::{SUPPORTED, is_for_old_products, supported};
 
 /// Largest file that is read: real ones have less than 1 KiB.
 const MOST_BYTES: u64 = 64 << 10;

@@ -17,7 +17,7 @@ use crate::preflight::endpoints::{self, Reached, Wanted};
 pub fn run(context: &Context, args: &EndpointsArgs) -> Result<i32> {
     let host = context.host()?;
     let made_up = MadeUp::default();
-    // Asked for wherever there is a terminal, such as by whoever has to open a firewall.
+    // Nothing is going to be installed here.
     let unclear = Unclear { ask: Some(&made_up), ignore: &["system".to_owned()], ..Unclear::LOOK };
     let product = Product::load(context, &host, &Source::Given(&args.what), &unclear)?;
     let names = made_up.names();

@@ -7,14 +7,16 @@ use anyhow::Result;
 use distro::facts::PackageManager;
 use distro::firewall::{self, Firewall, Known};
 use distro::locale::{self, Locale};
-use distro::{Class, Facts, Look};
+use distro::{Class, Facts, Look, os};
 use steps::Port;
 
 use super::{Check, Todo};
 
 /// Oldest versions that everything here is known to work with: those of the oldest supported distributions, and the kernel that their C
 /// libraries and systemd can do with.
-const OLDEST: [(&str, [u32; 2]); 4] = [("kernel", [4, 4]), ("systemd", [229, 0]), ("apt", [1, 2]), ("dnf", [4, 7])];
+const OLDEST: [(&str, [u32; 2]); 4] = [("kernel", [4, 15]), ("systemd", [239, 0]), ("apt", [2, 0]), ("dnf", [4, 7])];
+/// The same of systems that are supported for old products.
+const OLDEST_FOR_OLD_PRODUCTS: [(&str, [u32; 2]); 3] = [("kernel", [4, 4]), ("systemd", [229, 0]), ("apt", [1, 2])];
 /// The same where yum is the package manager.
 const OLDEST_WITH_YUM: [(&str, [u32; 2]); 3] = [("kernel", [3, 10]), ("systemd", [219, 0]), ("yum", [3, 4])];
 
@@ -59,8 +61,13 @@ pub(super) fn measure(look: &Look<'_>, todo: &Todo<'_>) -> Result<Surroundings> 
 }
 
 pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
-    let has_yum = facts.package_manager == Some(PackageManager::Yum);
-    let oldest = if has_yum { &OLDEST_WITH_YUM[..] } else { &OLDEST };
+    let oldest = if facts.package_manager == Some(PackageManager::Yum) {
+        &OLDEST_WITH_YUM[..]
+    } else if os::is_for_old_products(facts) {
+        &OLDEST_FOR_OLD_PRODUCTS[..]
+    } else {
+        &OLDEST
+    };
     let mut checks: Vec<Check> =
         seen.versions.iter().filter_map(|(name, found)| version(oldest, name, found)).collect();
     checks.extend(avx(facts, todo));
@@ -189,17 +196,30 @@ mod tests {
     fn versions_of_what_everything_rests_on() {
         for (name, found, fine) in [
             ("kernel", "6.1.0-18-amd64", Some(true)),
-            ("kernel", "4.3.6", Some(false)),
-            ("kernel", "4.4.0-210-generic", Some(true)),
+            ("kernel", "4.14.336", Some(false)),
+            ("kernel", "4.15", Some(true)),
             ("systemd", "252.22-1~deb12u1", Some(true)),
-            ("systemd", "229-4ubuntu21.31", Some(true)),
-            ("systemd", "215-17+deb8u13", Some(false)),
+            ("systemd", "237-3ubuntu10", Some(false)),
             ("apt", "2.0.10", Some(true)),
-            ("apt", "1.0.9.8.6", Some(false)),
+            ("apt", "1.8.2.3", Some(false)),
             ("apt", "", None),
         ] {
             assert_eq!(version(&OLDEST, name, found).map(|check| check.level == Level::Ok), fine, "{name} {found}");
         }
+    }
+
+    #[test]
+    fn what_is_old_is_well_where_old_products_are() {
+        let xenial = Facts { base: "ubuntu".into(), base_version: "16.04".into(), ..debian() };
+        let versions = [("kernel", "4.4.0-210-generic"), ("systemd", "229-4ubuntu21.31"), ("apt", "1.2.35")];
+        let seen = Surroundings {
+            versions: versions.map(|(name, found)| (name, found.to_owned())).to_vec(),
+            umask: "0022".into(),
+            ..Surroundings::default()
+        };
+        let told = |facts: &Facts| bad(&judge(&seen, facts, &todo(&Requires::default(), &[])));
+        assert_eq!(told(&xenial), Vec::<String>::new());
+        assert_eq!(told(&debian()).len(), versions.len());
     }
 
     #[test]

@@ -34,7 +34,13 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// # Errors
 /// As there.
 pub fn pays(host: &Host) -> Result<bool> {
-    Ok(is_far(host)? && !is_cache_emptied(host)?)
+    Ok(is_far(host)? && !is_cache_emptied(host)? && dies_with_us(host)?)
+}
+
+/// Does the host have what ends a command with us (setpriv(1), since util-linux 2.33)?
+fn dies_with_us(host: &Host) -> Result<bool> {
+    let output = Command::new("setpriv").arg("--help").data().output(&host.runner)?;
+    Ok(output.stdout.contains("--pdeathsig"))
 }
 
 /// Fetches those of `archives` that are not in apt's cache, by apt's own helper, which verifies them, into the folder where apt keeps what

@@ -23,6 +23,11 @@ const LAST: [(&str, u32); 4] = [("rhel", 10), ("amzn", 2023), ("sles", 15), ("op
 /// Older than those, and supported for products that were built for nothing later: base and version.
 const FOR_OLD_PRODUCTS: [(&str, &str); 1] = [("ubuntu", "16.04")];
 
+/// Is this host older than those, and supported for products that were built for nothing later?
+pub fn is_for_old_products(facts: &Facts) -> bool {
+    FOR_OLD_PRODUCTS.contains(&(facts.base.as_str(), facts.base_version.as_str()))
+}
+
 /// Can surefoot install on this host?
 ///
 /// # Errors
@@ -46,8 +51,7 @@ fn reason(facts: &Facts) -> Option<String> {
     if let Some((_, least, _)) = SUPPORTED.iter().find(|row| row.0 == base) {
         return if version.is_empty() && facts.base_codename.is_empty() {
             Some(format!("it is derived from {base}, but does not tell from which version"))
-        } else if !version.is_empty() && is_before(base, version, least) && !FOR_OLD_PRODUCTS.contains(&(base, version))
-        {
+        } else if !version.is_empty() && is_before(base, version, least) && !is_for_old_products(facts) {
             Some(too_old(base, version))
         } else if LAST.iter().any(|(name, last)| *name == base && major > *last) {
             Some("it is newer than all that surefoot was tried on".into())

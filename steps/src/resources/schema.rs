@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use distro::net::{PgAnswer, PgLogin, connect, postgres_ask};
-use distro::{Class, Command, find_program};
+use distro::{Class, Command, Fault, find_program};
 use serde_json::{Value, json};
 
 use super::service::endpoint;
@@ -16,6 +16,8 @@ use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo};
 const LIMIT: Duration = Duration::from_secs(5);
 /// PostgreSQL's word for a table that is not there.
 const NO_TABLE: &str = "42P01";
+/// There is no such database.
+const NO_DATABASE: &str = "3D000";
 
 /// Tables of which one tells whether the command that makes them has run.
 pub struct Schema {
@@ -59,6 +61,12 @@ impl Schema {
     }
 }
 
+/// Is an error, by its SQLSTATE, one that a step before, or a moment, takes away: no such login, no such database, too many connections, or a
+/// server that comes up?
+fn is_passing(code: &str) -> bool {
+    code == NO_DATABASE || ["28", "53", "57"].iter().any(|class| code.starts_with(class))
+}
+
 impl Resource for Schema {
     fn sort(&self) -> &'static str {
         "schema"
@@ -91,7 +99,19 @@ impl Resource for Schema {
                 return Ok(self.change(&format!("there is no table {}", self.table)));
             }
             // A step before this one makes the login, and the database.
-            Ok(PgAnswer::Error { message, .. }) => return pending(&format!("which says: {message}")),
+            Ok(PgAnswer::Error { code, message }) if is_passing(&code) => {
+                return pending(&format!("which says: {message}"));
+            }
+            Ok(PgAnswer::Error { code, message }) => {
+                let what = format!("PostgreSQL at {} refuses to show table {}: {message}", self.server, self.table);
+                return Err(Fault::new(Class::Service, what)
+                    .evidence([format!("'{}' asked, and the answer is SQLSTATE {code}", self.user)])
+                    .advice(format!(
+                        "see that the tables of database '{}' belong to '{}': after a restore, or where they were made by another, they may not",
+                        self.database, self.user
+                    ))
+                    .into());
+            }
             Ok(PgAnswer::WantsPassword) => return pending("which wants a password"),
             Ok(PgAnswer::NotYet(said)) => return pending(&said),
             Err(silence) => return pending(&format!("which does not answer: {silence}")),
