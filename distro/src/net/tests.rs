@@ -183,3 +183,40 @@ fn urls() {
 fn a_connection_sends_at_once_what_it_is_given() {
     assert!(tcp(&server(""), SECOND).unwrap().nodelay().unwrap());
 }
+
+/// Messages of PostgreSQL's protocol 3.0: a letter, the length, the rest.
+fn postgres(letter: u8, rest: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(rest.len() + 4).unwrap();
+    [&[letter], &length.to_be_bytes()[..], rest].concat()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the other side of what is tested")]
+fn a_postgresql_of_before_scram_is_logged_in_to_by_md5() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            stream.read(&mut request).unwrap();
+            // A password of MD5 is wanted, with this salt.
+            stream.write_all(&postgres(b'R', &[0, 0, 0, 5, 1, 2, 3, 4])).unwrap();
+            let read = stream.read(&mut request).unwrap();
+            let wanted = postgres(b'p', b"md5b1ea4566d7b3f87a515342d021cfa69f\0");
+            let answer = match request[..read] == wanted[..] {
+                true => [postgres(b'R', &[0; 4]), postgres(b'Z', b"I")].concat(),
+                false => postgres(b'E', b"C28P01\0Mpassword authentication failed\0\0"),
+            };
+            stream.write_all(&answer).unwrap();
+        }
+    });
+    let login = |password: Option<&str>| {
+        let connection = connect(&Endpoint::Tcp(address), SECOND).unwrap();
+        postgres_ask(connection, PgLogin { user: "shop", password, database: "shop" }, "").unwrap()
+    };
+    assert_eq!(login(Some("hunter2")), PgAnswer::Rows(Vec::new()));
+    assert_eq!(login(None), PgAnswer::WantsPassword);
+    let PgAnswer::Error { code, .. } = login(Some("wrong")) else { panic!("a wrong password is taken") };
+    assert_eq!(code, "28P01");
+    assert_eq!(md5_verifier("shop", "hunter2"), "md5c3129178c547296abec043d3f0ba0ef7");
+}
