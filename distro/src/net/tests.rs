@@ -198,7 +198,7 @@ fn a_postgresql_of_before_scram_is_logged_in_to_by_md5() {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 4096];
-            stream.read(&mut request).unwrap();
+            assert!(stream.read(&mut request).unwrap() > 0);
             // A password of MD5 is wanted, with this salt.
             stream.write_all(&postgres(b'R', &[0, 0, 0, 5, 1, 2, 3, 4])).unwrap();
             let read = stream.read(&mut request).unwrap();
