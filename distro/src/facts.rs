@@ -143,7 +143,7 @@ impl Facts {
             base_codename: String::new(),
             arch: text(kernel.machine()),
             init,
-            package_manager: machine::package_manager(root, os.family),
+            package_manager: machine::package_manager(root, os.family, &os.base),
             container: machine::container(root, &release),
             vm: machine::vm(root),
             selinux: machine::selinux(root),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Family, Init, PackageManager, read};
+use crate::os::Base;
 
 /// Which program starts services.
 pub(super) fn init(root: &Path) -> Init {
@@ -18,7 +19,7 @@ pub(super) fn init(root: &Path) -> Init {
 
 /// The package manager of the family, where its program is there. Other families' programs can be installed too (dnf on Debian),
 /// so that alone does not count.
-pub(super) fn package_manager(root: &Path, family: Family) -> Option<PackageManager> {
+pub(super) fn package_manager(root: &Path, family: Family, base: &Base) -> Option<PackageManager> {
     let candidates: &[(&str, PackageManager)] = match family {
         Family::Debian => &[("apt-get", PackageManager::Apt)],
         Family::RedHat => &[("dnf", PackageManager::Dnf)],
@@ -29,9 +30,12 @@ pub(super) fn package_manager(root: &Path, family: Family) -> Option<PackageMana
     };
     let there =
         |program: &str| crate::command::PATH.split(':').any(|folder| root.join(&folder[1..]).join(program).is_file());
-    // Where dnf took its place, it is another name of dnf; before that, dnf can be had besides, and is not what the distribution works with.
+    // Where dnf took its place, it is another name of dnf, or a script of somebody's; before that, dnf can be had besides, and is not what the
+    // distribution works with.
     let is_yum_itself = root.join("usr/bin/yum").symlink_metadata().is_ok_and(|meta| meta.is_file());
-    if family == Family::RedHat && is_yum_itself {
+    let major = base.version.split('.').next().unwrap_or_default();
+    let is_before_dnf = matches!((base.id.as_str(), major), ("rhel", "7") | ("amzn", "2"));
+    if family == Family::RedHat && is_yum_itself && (is_before_dnf || !there("dnf")) {
         return Some(PackageManager::Yum);
     }
     candidates.iter().find(|(program, _)| there(program)).map(|(_, manager)| *manager)
@@ -203,10 +207,20 @@ mod tests {
             (Family::Suse, None),
             (Family::Unknown, None),
         ] {
-            assert_eq!(package_manager(root.path(), family), wanted, "{family:?}");
+            assert_eq!(package_manager(root.path(), family, &Base::default()), wanted, "{family:?}");
         }
-        let old = host(&[("usr/bin/yum", ""), ("usr/bin/dnf", "")]);
-        assert_eq!(package_manager(old.path(), Family::RedHat), Some(PackageManager::Yum));
+        let both = host(&[("usr/bin/yum", ""), ("usr/bin/dnf", "")]);
+        for (id, version, wanted) in [
+            ("rhel", "7.9", PackageManager::Yum),
+            ("amzn", "2", PackageManager::Yum),
+            ("rhel", "9.4", PackageManager::Dnf),
+            ("amzn", "2023", PackageManager::Dnf),
+        ] {
+            let base = Base { id: id.into(), version: version.into(), ..Base::default() };
+            assert_eq!(package_manager(both.path(), Family::RedHat, &base), Some(wanted), "{id} {version}");
+        }
+        let alone = host(&[("usr/bin/yum", "")]);
+        assert_eq!(package_manager(alone.path(), Family::RedHat, &Base::default()), Some(PackageManager::Yum));
     }
 
     #[test]
