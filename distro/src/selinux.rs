@@ -86,10 +86,10 @@ fn store(root: &Path) -> std::path::PathBuf {
     let config = std::fs::read_to_string(root.join("etc/selinux/config")).unwrap_or_default();
     let sort =
         config.lines().find_map(|line| line.strip_prefix("SELINUXTYPE=")).unwrap_or("targeted").trim().to_owned();
-    // That of Enterprise Linux 7 is beside the policy.
-    let folders = ["var/lib/selinux", "etc/selinux"].map(|folder| root.join(folder).join(&sort).join("active"));
-    let [usual, old] = folders;
-    if !usual.exists() && old.exists() { old } else { usual }
+    let usual = root.join("var/lib/selinux").join(&sort).join("active");
+    // That of Enterprise Linux 7 is beside the policy: since 7.3, and before.
+    let old = ["active", "modules/active"].map(|folder| root.join("etc/selinux").join(&sort).join(folder));
+    if usual.exists() { usual } else { old.into_iter().find(|folder| folder.exists()).unwrap_or(usual) }
 }
 
 /// A file of the store; empty where there is none, as nothing was changed then.
@@ -344,12 +344,12 @@ mod tests {
     #[test]
     fn where_the_store_is() {
         let root = tempfile::tempdir().unwrap();
-        let (new, old) = ("var/lib/selinux/targeted/active", "etc/selinux/targeted/active");
+        let new = "var/lib/selinux/targeted/active";
         assert_eq!(store(root.path()), root.path().join(new));
-        std::fs::create_dir_all(root.path().join(old)).unwrap();
-        assert_eq!(store(root.path()), root.path().join(old));
-        std::fs::create_dir_all(root.path().join(new)).unwrap();
-        assert_eq!(store(root.path()), root.path().join(new));
+        for folder in ["etc/selinux/targeted/modules/active", "etc/selinux/targeted/active", new] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+            assert_eq!(store(root.path()), root.path().join(folder));
+        }
     }
 
     #[test]
