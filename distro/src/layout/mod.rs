@@ -18,17 +18,33 @@ pub use redis::{Redis, Users};
 
 use crate::Facts;
 
-/// What a distribution's own server of a kind lacks, and where there is another: nothing is known of those that a host may have from elsewhere.
-pub fn too_old(facts: &Facts, kind: &str) -> Option<&'static str> {
-    match (facts.base.as_str(), major(facts), kind) {
-        ("rhel", "7", "rabbitmq") => Some("RabbitMQ 3.3, which EPEL has there, reads no rabbitmq.conf"),
-        ("rhel", "7", "postgresql") => Some("PostgreSQL 9.2, which it has, knows no SCRAM-SHA-256"),
-        ("rhel", "7", "redis") => Some("Redis 3.2, which EPEL has there, gets no corrections any more"),
-        ("amzn", "2", "rabbitmq" | "postgresql" | "redis") => {
-            Some("its servers are among its extras, which nobody tried")
-        }
-        _ => None,
-    }
+/// A distribution's own server of a kind that is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooOld {
+    /// What it lacks.
+    pub why: &'static str,
+    /// The releases that have one which is.
+    pub later: &'static str,
+}
+
+/// Why a distribution's own server of a kind is too old for it: nothing is known of those that a host may have from elsewhere.
+pub fn too_old(facts: &Facts, kind: &str) -> Option<TooOld> {
+    let base = (facts.base.as_str(), major(facts));
+    let why = match (base, kind) {
+        (("rhel", "7"), "rabbitmq") => "RabbitMQ 3.3, which EPEL has there, reads no rabbitmq.conf",
+        (("rhel", "7"), "postgresql") => "PostgreSQL 9.2, which it has, knows no SCRAM-SHA-256",
+        (("rhel", "7"), "redis") => "Redis 3.2, which EPEL has there, gets no corrections any more",
+        (("amzn", "2"), "rabbitmq" | "postgresql" | "redis") => "its servers are among its extras, which nobody tried",
+        (("ubuntu", "16"), "rabbitmq") => "RabbitMQ 3.5, which it has, is older than 3.7 and reads no rabbitmq.conf",
+        (("ubuntu", "16"), "redis") => "Redis 3.0, which it has, was never tried",
+        _ => return None,
+    };
+    let later = match base {
+        ("amzn", _) => "Amazon Linux 2023",
+        ("ubuntu", _) => "Ubuntu 20.04 or later",
+        _ => "Enterprise Linux 8 or later",
+    };
+    Some(TooOld { why, later })
 }
 
 fn major(facts: &Facts) -> &str {

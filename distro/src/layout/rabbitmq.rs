@@ -1,6 +1,6 @@
 //! RabbitMQ.
 
-use super::{is_ubuntu_before, since};
+use super::since;
 use crate::Facts;
 use crate::facts::Family;
 
@@ -41,7 +41,6 @@ impl Rabbitmq {
             return None;
         }
         match facts.family {
-            Family::Debian if is_ubuntu_before(facts, 18) => None,
             Family::Debian => Some(Self {
                 packages: &[PACKAGE],
                 port_mapper: Some(PortMapper { package: "erlang-base", socket: "epmd.socket", unit: "epmd.service" }),

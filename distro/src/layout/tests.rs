@@ -99,6 +99,10 @@ fn what_is_too_old() {
         ("ID=rhel\nVERSION_ID=7.9\n", "nginx_site", false),
         ("ID=amzn\nVERSION_ID=2\n", "postgresql", true),
         ("ID=amzn\nVERSION_ID=2023\n", "postgresql", false),
+        ("ID=ubuntu\nVERSION_ID=\"16.04\"\n", "rabbitmq", true),
+        ("ID=ubuntu\nVERSION_ID=\"16.04\"\n", "redis", true),
+        ("ID=ubuntu\nVERSION_ID=\"16.04\"\n", "postgresql", false),
+        ("ID=ubuntu\nVERSION_ID=20.04\n", "redis", false),
         (ROCKY, "redis", false),
     ] {
         let facts = host(os_release, "");

@@ -124,9 +124,12 @@ fn refused(cx: &dyn Context, message: &str, advice: &str) -> anyhow::Error {
 
 /// The kind `name` does not know hosts of this family, or what they have of it is too old.
 fn unsupported(name: &str, cx: &dyn Context) -> anyhow::Error {
-    if let Some(why) = layout::too_old(cx.facts(), name) {
-        let message = format!("step '{}': the kind '{name}' is not for {}: {why}", cx.step(), cx.facts().os_name);
-        let advice = "leave it out, name a server of another host where the blueprint has an input for one, or install on Enterprise Linux 8 or later";
+    if let Some(old) = layout::too_old(cx.facts(), name) {
+        let message = format!("step '{}': the kind '{name}' is not for {}: {}", cx.step(), cx.facts().os_name, old.why);
+        let advice = format!(
+            "leave it out, name a server of another host where the blueprint has an input for one, or install on {}",
+            old.later
+        );
         return Fault::new(Class::Unsupported, message).advice(advice).into();
     }
     let message = format!("step '{}': the kind '{name}' does not know {}", cx.step(), cx.facts().os_name);

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
-use distro::facts::Family;
 use distro::files::Meta;
 use distro::layout::Rabbitmq;
-use distro::{Class, Fault};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -229,20 +227,6 @@ fn socket_file(address: Ipv4Addr) -> String {
     )
 }
 
-/// The host's distribution has none that is known.
-fn missing(cx: &dyn Context) -> anyhow::Error {
-    if cx.facts().family != Family::Debian {
-        return unsupported(Settings::NAME, cx);
-    }
-    let message = format!(
-        "step '{}': the RabbitMQ of {} is older than 3.7, whose configuration is none that is written here",
-        cx.step(),
-        cx.facts().os_name
-    );
-    let advice = "name a server that is there already ('external'), or install it on a host with a later release";
-    Fault::new(Class::Unsupported, message).advice(advice).into()
-}
-
 impl Kind for Settings {
     const NAME: &'static str = "rabbitmq";
 
@@ -262,7 +246,7 @@ impl Kind for Settings {
             };
             return Ok(vec![external(cx, login)?]);
         }
-        let layout = Rabbitmq::of(cx.facts()).ok_or_else(|| missing(cx))?;
+        let layout = Rabbitmq::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
         let amqp = SocketAddr::new(reached_at(&bind), self.port);
         let management = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.management_port);
@@ -349,6 +333,9 @@ impl Kind for Settings {
 mod tests {
     use serde_json::json;
 
+    use distro::facts::Family;
+    use distro::{Class, Fault};
+
     use super::*;
     use crate::kinds::testing::{Step, names, wants};
 
@@ -414,8 +401,10 @@ mod tests {
         let mut step = Step::new("broker");
         (step.facts.base, step.facts.base_version) = ("ubuntu".into(), "16.04".into());
         let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
-        assert!(error.to_string().contains(" is older than 3.7, "), "{error}");
-        assert_eq!(Fault::class_of(&error), Class::Unsupported);
+        assert!(error.to_string().contains(" is older than 3.7 "), "{error}");
+        let fault = Fault::find(&error).unwrap();
+        assert_eq!(fault.class, Class::Unsupported);
+        assert!(fault.advice.ends_with("install on Ubuntu 20.04 or later"), "{}", fault.advice);
         let external = json!({"user": "a", "password": "x", "external": "mq.example.com:5672"});
         assert_eq!(names(&step.expand::<Settings>(external).unwrap()), ["login a@mq.example.com:5672"]);
     }
