@@ -74,10 +74,10 @@ pub fn step(setting: &Setting, product: &str, facts: &Facts) -> Result<Vec<Expan
     Ok(vec![ExpandedStep { kind: id.clone(), id, was: None, resources, skipped_by: None }])
 }
 
-/// What yum fetches with speaks no TLS to a proxy.
+/// What fetches on an old host speaks no TLS to a proxy.
 fn refuse_tls_to_old(network: &Network, facts: &Facts) -> Result<()> {
     let tls = [&network.http, &network.https].into_iter().flatten().find(|proxy| proxy.scheme == Scheme::Https);
-    let Some(proxy) = tls.filter(|_| Manager::of(facts) == Some(Manager::Yum)) else { return Ok(()) };
+    let Some(proxy) = tls.filter(|_| !network::speaks_tls_to_proxies(facts)) else { return Ok(()) };
     let message = format!("the proxy {proxy} is spoken to by TLS, which curl 7.29 of {} cannot", facts.os_name);
     Err(Fault::new(Class::Unsupported, message)
         .advice("give an address of it that is spoken to by HTTP: `--proxy http://HOST:PORT`")

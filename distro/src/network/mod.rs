@@ -14,13 +14,19 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, Fault};
+use crate::{Class, Facts, Fault};
 
 pub use exempt::Exempt;
 pub(crate) use files::system_bundle;
 pub use files::{BUNDLE, Files, clean, own_names};
 pub use mirror::{Key, KeyFrom, Mirror};
 pub use proxy::{Login, Proxy, Scheme};
+
+/// Do the host's programs speak TLS to a proxy? curl does since 7.52; Enterprise Linux 7 has 7.29.
+pub fn speaks_tls_to_proxies(facts: &Facts) -> bool {
+    let major = facts.base_version.split('.').next().unwrap_or_default();
+    (facts.base.as_str(), major) != ("rhel", "7")
+}
 
 /// Version of [`Setting`] where it is stored.
 const SCHEMA: u32 = 1;

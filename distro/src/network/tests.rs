@@ -274,3 +274,19 @@ fn a_ca_is_certificates_and_nothing_else() {
         assert!(fault.class == Class::Usage && fault.message.starts_with("/root/ca.pem "), "{fault}");
     }
 }
+
+#[test]
+fn who_speaks_tls_to_proxies() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc")).unwrap();
+    for (os_release, wanted) in [
+        ("ID=centos\nID_LIKE=\"rhel fedora\"\nVERSION_ID=7\n", false),
+        ("ID=rhel\nVERSION_ID=7.9\n", false),
+        ("ID=amzn\nID_LIKE=\"centos rhel fedora\"\nVERSION_ID=2\n", true),
+        ("ID=rocky\nID_LIKE=rhel\nVERSION_ID=8.9\n", true),
+        ("ID=ubuntu\nVERSION_ID=\"7.04\"\n", true),
+    ] {
+        std::fs::write(root.path().join("etc/os-release"), os_release).unwrap();
+        assert_eq!(speaks_tls_to_proxies(&Facts::gather(root.path()).unwrap()), wanted, "{os_release}");
+    }
+}

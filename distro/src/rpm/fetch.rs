@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::said::Words;
-use crate::packages::Manager;
+use crate::network::speaks_tls_to_proxies;
 use crate::{Class, Command, Host};
 
 const SAID: Words = Words {
@@ -36,9 +36,9 @@ pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
         let quoted = format!("{}:{}", login.user, login.password).replace('\\', "\\\\").replace('"', "\\\"");
         format!("user = \"{quoted}\"\n")
     });
-    // The environment tells it whom to trust of servers, and of proxies nothing does. That of Enterprise Linux 7 speaks no TLS to one.
-    let is_old = host.packages() == Manager::Yum;
-    let trusted = network.bundle().filter(|_| !is_old).map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
+    // The environment tells it whom to trust of servers, and of proxies nothing does. One that speaks no TLS to these does not know the word.
+    let trusted = network.bundle().filter(|_| speaks_tls_to_proxies(&host.facts));
+    let trusted = trusted.map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
     let config = [login, trusted].into_iter().flatten().collect::<String>();
     let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(config);
     let output = command.limit(super::FETCH_LIMIT).data().output(&host.runner)?;
