@@ -166,6 +166,13 @@ pub fn keys(packets: &[u8]) -> Vec<&[u8]> {
     begins.iter().zip(ends).map(|(begin, end)| &packets[*begin..end]).collect()
 }
 
+/// Are the primary keys in `packets` all RSA's? Those that cannot be read are not.
+pub fn is_rsa(packets: &[u8]) -> bool {
+    // Since version 4 the algorithm follows the version and four bytes of time; 1 to 3 are RSA (RFC 9580, 9.1).
+    let is_rsa = |key: &[u8]| packet(key).is_ok_and(|(_, body, _)| matches!(body.get(5), Some(1..=3)));
+    keys(packets).into_iter().all(is_rsa)
+}
+
 /// Type and body of the first packet, and what comes after it.
 fn packet(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Fault> {
     let cut = || fault("its last packet is cut off");
@@ -257,6 +264,8 @@ mod tests {
             assert_eq!(keyring.fingerprints, [first.clone(), second.clone()]);
             assert_eq!(keyring.packets, binary);
         }
+        assert_eq!(keys(&binary).into_iter().map(is_rsa).collect::<Vec<_>>(), [false, true]);
+        assert!(!is_rsa(&binary));
         let one = gpg(home.path(), &["--armor", "--export", "second@example.net"]);
         let two = format!("# keys\n{one}\nand\n{}", gpg(home.path(), &["--armor", "--export", "first@example.net"]));
         assert_eq!(Keyring::read(two.as_bytes()).unwrap().fingerprints, [second, first]);

@@ -1,6 +1,6 @@
 //! A repository of ours as it is written down for the package manager.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -159,14 +159,16 @@ impl Manager {
         match self {
             Manager::Apt => Ok(()),
             Manager::Dnf | Manager::Yum | Manager::Zypper => {
-                let path = self.keyring_path(name).display().to_string();
-                let output = Command::new("rpm").args(["--import", &path]).output(&host.runner)?;
+                let path = self.keyring_path(name);
+                let output =
+                    Command::new("rpm").args(["--import".into(), path.display().to_string()]).output(&host.runner)?;
                 if output.ok() {
                     return Ok(());
                 }
                 let fault =
                     output.fault(Class::Repository, format!("rpm does not take the key of repository '{name}'"));
                 let advice = match self {
+                    Manager::Yum if is_rsa(&path) => "mend what rpm says above, then go on with --resume",
                     Manager::Yum => "ask the vendor for an RSA key: rpm knows no elliptic curves here",
                     _ => {
                         "ask the vendor for a key that the host's crypto policy allows (`update-crypto-policies --show`)"
@@ -200,4 +202,10 @@ impl Manager {
             Manager::Zypper => zypper::rival(of),
         }
     }
+}
+
+/// Are the keys of the keyring at `path` RSA's? Nothing is known of one that cannot be read.
+fn is_rsa(path: &Path) -> bool {
+    let packets = std::fs::read(path).ok().and_then(|bytes| openpgp::dearmor(&bytes).ok());
+    packets.is_none_or(|packets| openpgp::is_rsa(&packets))
 }
