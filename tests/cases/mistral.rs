@@ -260,3 +260,39 @@ fn a_first_install_of_stackstorm_with_mistral_survives_a_kill() -> Result<()> {
 fn sweep_first_install_of_stackstorm_with_mistral() -> Result<()> {
     first_install_survives(10)
 }
+
+/// The kind `schema` by itself, with a command that fills two tables and ends between them.
+#[test]
+fn tables_of_a_command_that_was_cut_off_are_made_once_more() -> Result<()> {
+    const BLUEPRINT: &str = "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"shop\"\ntitle = \"A shop\"\nversion = \"1.0\"\n\n\
+         [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n[[step]]\nid = \"db\"\nkind = \"postgresql\"\nuser = \"shop\"\n\
+         password = \"{{ inputs.password }}\"\n\n[[step]]\nid = \"tables\"\nkind = \"schema\"\nserver = \"127.0.0.1:5432\"\nuser = \"shop\"\n\
+         password = \"{{ inputs.password }}\"\ndatabase = \"shop\"\ntable = \"first\"\ncommand = [\"/root/migrate\"]\n";
+    const MIGRATE: &str = "#!/bin/sh\nset -e\nexport PGPASSWORD=$(cat /root/password)\n\
+         for table in first second; do\n  psql -qh 127.0.0.1 -U shop shop -c \"create table if not exists $table (x int); delete from $table; insert into $table values (1)\"\n\
+         test ! -e /root/cut || eval \"$(cat /root/cut)\"\ndone\n";
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    host.write("/root/shop/blueprint.toml", BLUEPRINT, 0o644)?;
+    host.write("/root/migrate", MIGRATE, 0o755)?;
+    host.write("/root/password", "a password", 0o600)?;
+    let tables = || {
+        host.sh("runuser -u postgres -- psql -XAtq shop -c \"select string_agg(tablename, ' ' order by tablename) from pg_tables where schemaname = 'public'\"")
+    };
+    let install = "install /root/shop --yes --set-file password=/root/password";
+    host.write("/root/cut", "exit 3", 0o644)?;
+    ensure_said(&host.surefoot(install)?.code_is(15)?, "running '/root/migrate'")?;
+    assert_eq!(tables()?, "first");
+    // We die while it runs, and it with us.
+    host.write("/root/cut", "kill -9 $PPID; exit 0", 0o644)?;
+    assert_eq!(host.surefoot("install --resume --yes")?.code(), 128 + 9);
+    assert_eq!(tables()?, "first");
+    host.sh("rm /root/cut")?;
+    host.surefoot("install --resume --yes")?.ok()?;
+    assert_eq!(tables()?, "first second");
+    ensure_said(&host.surefoot(install)?.ok()?, "0 changed, 0 failed")?;
+    // Tables of somebody else's are no step's to wait for.
+    host.sh("runuser -u postgres -- psql -q shop -c 'alter table first owner to postgres'")?;
+    ensure_said(&host.surefoot("plan /root/shop")?.code_is(26)?, "permission denied for table first")?;
+    Ok(())
+}

@@ -28,8 +28,7 @@ pub struct Settings {
     password: String,
     /// Database.
     database: String,
-    /// Table that has rows once the command has run. The command has to fill it last, or in the transaction of all that it does, so that one
-    /// that was interrupted is run again.
+    /// Table that has rows once the command has run. A command that did not come to its end is run again, whatever is in it.
     table: String,
     /// Program and arguments. Run once more, it has to come to the same.
     #[schemars(length(min = 1))]

@@ -48,6 +48,11 @@ impl fmt::Debug for Schema {
 }
 
 impl Schema {
+    /// Name of its claim.
+    fn thing(&self) -> String {
+        format!("table:{}/{}/{}", self.server, self.database, self.table)
+    }
+
     fn change(&self, why: &str) -> Probe {
         let what = self.command.join(" ");
         let kept = format!("what '{what}' made in database {} is there as long as that is", self.database);
@@ -81,7 +86,7 @@ impl Resource for Schema {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        Vec::new()
+        vec![Claim { thing: self.thing(), wants: b"made".to_vec() }]
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
@@ -118,6 +123,10 @@ impl Resource for Schema {
         };
         if rows.is_empty() {
             return Ok(self.change(&format!("table {} is empty", self.table)));
+        }
+        // The command may have filled this table and not have come to the next: that is for it to do.
+        if cx.memory.intended(&self.thing()) && cx.memory.seen(cx.id).is_none() && !self.done.get() {
+            return Ok(self.change("the command did not come to its end"));
         }
         let version = self.version(cx)?;
         let last = cx.memory.seen(cx.id).and_then(|seen| seen["version"].as_str());
