@@ -8,7 +8,7 @@ use lab::{
     rpm::{self, RpmRepo},
     run::ensure_said,
     sweep::{self, Death, Moment, Point, Random},
-    web::Web,
+    web::{Answer, Web},
 };
 use std::time::{Duration, Instant};
 
@@ -326,12 +326,6 @@ fn what_is_wrong_with_yum_is_on_the_card() -> Result<()> {
         host.sh(broken)?;
         let card = card(&host)?;
         ensure!(says.iter().all(|words| card.contains(words)), "{says:?} after {broken}:\n{card}");
-        if card.contains("vault") {
-            // The same of yum's own words, where its endpoint is not looked at.
-            let card = card_of(&host, &["--ignore", "endpoint mirrorlist.centos.org"])?;
-            ensure!(says.iter().all(|words| card.contains(words)), "{card}");
-            ensure!(card.contains("Cannot find a valid baseurl for repo: base/7/x86_64"), "{card}");
-        }
         host.sh(mended)?;
     }
     // The lock is waited for, and what holds it named.
@@ -339,6 +333,60 @@ fn what_is_wrong_with_yum_is_on_the_card() -> Result<()> {
     let waited = install(&host)?.ok()?;
     ensure!(waited.stderr.contains("waiting for /var/run/yum.pid, held by "), "{}", waited.stderr);
     vendor.works(&host)
+}
+
+/// The index of a repository of ours that names a file which is not there is none, also when it is gone on.
+#[test]
+fn an_index_of_which_half_is_there_is_fetched_again() -> Result<()> {
+    let vendor = Vendor::start()?;
+    let host = vendor.host()?;
+    let primary = std::fs::read_dir(vendor.repo.folder().join("repodata"))?
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .find(|name| name.contains("primary.xml"))
+        .context("the index names no packages")?;
+    vendor.web.answer(&format!("/el7/repodata/{primary}"), Answer::Status(404));
+    let card = card(&host)?;
+    let says = ["the index of repository 'vendor' cannot be fetched", "stage repositories", "class repository", "404"];
+    ensure!(says.iter().all(|words| card.contains(words)), "{card}");
+    assert_eq!(host.sh("find /var/cache/yum -path '*/vendor/repomd.xml'")?, "");
+    vendor.web.behave();
+    host.surefoot("install --resume --yes")?.ok()?;
+    ensure_said(&host.exec(INSTALL)?.ok()?, SECOND)
+}
+
+#[test]
+fn a_dead_repository_of_somebody_else_harms_nobody_by_yum() -> Result<()> {
+    let vendor = Vendor::start()?;
+    let host = vendor.host()?;
+    let url = vendor.web.url();
+    let endpoint = format!("endpoint {}", url.trim_start_matches("http://"));
+    let gone = ["--ignore", "endpoint mirrorlist.centos.org", "--ignore", &endpoint];
+    host.write("/etc/yum.repos.d/CentOS-Base.repo", BASE, 0o644)?;
+    host.write(
+        "/etc/yum.repos.d/panel.repo",
+        format!("[panel]\nname=panel\nbaseurl={url}/nowhere\nenabled=1\n"),
+        0o644,
+    )?;
+    // Where a package is missing, that may be why.
+    let blueprint = vendor.blueprint();
+    host.write("/root/shop/blueprint.toml", blueprint.replace("[\"redis\"]", "[\"redis\", \"nobodys\"]"), 0o644)?;
+    let card = card_of(&host, &gone)?;
+    let says = ["No package nobodys available.", "mirrorlist.centos.org", "vault.centos.org", "class repository"];
+    ensure!(says.iter().all(|words| card.contains(words)), "{card}");
+
+    host.write("/root/shop/blueprint.toml", blueprint, 0o644)?;
+    host.sh("yum -q clean all")?;
+    let done = host.run([&INSTALL[..], &["--answers", "/root/answers.toml"], &gone].concat()).output()?.ok()?;
+    ensure_said(&done, "a repository that is not ours fails: 'base', 'panel': ")?;
+    vendor.works(&host)?;
+
+    // One of the blueprint's own is needed.
+    host.sh("systemctl stop redis && rpm -e --nodeps redis && find /var/cache/yum -exec touch -d '10 days ago' {} +")?;
+    vendor.web.answer("/el7", Answer::Status(503));
+    let card = card_of(&host, &gone)?;
+    ensure!(["repomd.xml from vendor", "503"].iter().all(|words| card.contains(words)), "{card}");
+    vendor.web.behave();
+    Ok(())
 }
 
 /// What the distribution has is too old for its kind, and that is said before anything is touched.

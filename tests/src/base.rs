@@ -137,6 +137,8 @@ struct Recipe {
 
 /// What a family of distributions has that Debian has not.
 struct Own {
+    /// Raised when this changes and stand-ins of other families need not be made again.
+    recipe: u32,
     folders: &'static [&'static str],
     files: &'static [(&'static str, &'static str)],
     /// A script that is run at the end.
@@ -144,6 +146,7 @@ struct Own {
 }
 
 const RED_HAT: &Own = &Own {
+    recipe: 0,
     folders: &[
         "etc/yum.repos.d",
         "etc/pki/rpm-gpg",
@@ -160,6 +163,7 @@ const RED_HAT: &Own = &Own {
 };
 /// yum is a stand-in, too, by dnf's library; programs that are newer than there are held to what theirs can.
 const RED_HAT_WITH_YUM: &Own = &Own {
+    recipe: 1,
     folders: &[
         "etc/yum.repos.d",
         "etc/yum/vars",
@@ -179,6 +183,7 @@ const RED_HAT_WITH_YUM: &Own = &Own {
              for name in tee busctl journalctl systemctl setpriv curl; do ln -s older /usr/local/bin/$name; done",
 };
 const SUSE: &Own = &Own {
+    recipe: 0,
     folders: &[
         "etc/zypp/repos.d",
         "etc/zypp/credentials.d",
@@ -382,7 +387,7 @@ pub(crate) fn packages(name: &str) -> Result<PathBuf> {
 fn stand_in(recipe: &Recipe) -> Result<PathBuf> {
     let debian = recipe.suite.debian();
     let debian = || made(debian, RECIPE, |dir| debootstrap(debian, dir));
-    made(recipe.suite.name(), STAND_IN_RECIPE, |dir| make_stand_in(recipe, &debian()?, dir))
+    made(recipe.suite.name(), STAND_IN_RECIPE + 100 * recipe.own.recipe, |dir| make_stand_in(recipe, &debian()?, dir))
 }
 
 /// A copy of a Debian root with rpm and its package manager in it that calls itself another distribution.

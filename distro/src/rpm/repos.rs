@@ -111,6 +111,15 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(sections(folder)?.into_iter().filter(Repo::is_on).map(|repo| repo.id).collect())
 }
 
+/// Names of those of them that say nothing of `option`.
+///
+/// # Errors
+/// As [`names`].
+pub fn without(folder: &Path, option: &str) -> Result<Vec<String>> {
+    let is_silent = |repo: &Repo| repo.is_on() && repo.option(option).is_none();
+    Ok(sections(folder)?.into_iter().filter(is_silent).map(|repo| repo.id).collect())
+}
+
 /// Every repository below `folder` that is switched on. `release` stands for `$releasever` in addresses; a file each in
 /// `variables` has what stands for its name.
 ///
@@ -162,6 +171,15 @@ mod tests {
         let urls: Vec<&str> = found.iter().map(|entry| entry.url.as_str()).collect();
         let wanted = ["http://x.example/leap/15.6/oss/repodata/repomd.xml", "http://x.example/15/repodata/repomd.xml"];
         assert_eq!(urls, wanted);
+    }
+
+    #[test]
+    fn who_says_nothing_of_an_option() {
+        let root = tempfile::tempdir().unwrap();
+        let text = "[a]\nskip_if_unavailable=0\n[b]\nname=b\n[c]\nenabled=0\n[d]\nskip_if_unavailable = 1\n";
+        std::fs::write(root.path().join("x.repo"), text).unwrap();
+        assert_eq!(without(root.path(), "skip_if_unavailable").unwrap(), ["b"]);
+        assert_eq!(names(root.path()).unwrap(), ["a", "b", "d"]);
     }
 
     #[test]

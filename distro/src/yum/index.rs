@@ -15,7 +15,7 @@ const CACHE: &str = "/var/cache/yum/$basearch/$releasever";
 const KEYS: &str = "/var/lib/yum/repos/$basearch/$releasever";
 
 /// Fetches the index of all repositories, and makes sure that it did for `ours`: what is there of these is removed first, and must be
-/// there afterwards. yum fetches one repository after another and ends at the first that fails, so ours are fetched by themselves.
+/// there afterwards. Ours are fetched by themselves, so that what fails is theirs.
 ///
 /// # Errors
 /// Of the class that yum's words tell (`dns`, `http`, `proxy`, `tls`, `repository`, `disk`); class `locked` where another process holds a
@@ -35,23 +35,36 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
         let output = fetch(&only.chain(ours.iter().map(|name| format!("--enablerepo={name}"))).collect::<Vec<_>>())?;
         let is_missing = |name: &&str| fetched(&folders(), name).is_none();
         let missing: Vec<&str> = ours.iter().map(String::as_str).filter(is_missing).collect();
-        if !missing.is_empty() {
-            let what = format!("the index of repository '{}' cannot be fetched", missing.join("', '"));
+        if !output.ok() || !missing.is_empty() {
+            let failed = if missing.is_empty() { ours.join("', '") } else { missing.join("', '") };
+            // What is looked for is there before the files that it names, and would be taken for all of it.
+            for name in ours {
+                remove(&folders(), name)?;
+            }
+            let what = format!("the index of repository '{failed}' cannot be fetched");
             return Err(said::fault(&output, Class::Repository, &what).into());
         }
     }
-    if repos::names(Path::new(definition::FOLDER))?.iter().all(|name| ours.contains(name)) && !ours.is_empty() {
+    let mut others = repos::names(Path::new(definition::FOLDER))?;
+    others.retain(|name| !ours.contains(name));
+    if others.is_empty() && !ours.is_empty() {
         return Ok(());
     }
     let output = fetch(&ours.iter().map(|name| format!("--disablerepo={name}")).collect::<Vec<_>>())?;
-    if output.ok() {
-        return Ok(());
-    }
-    if ours.is_empty() {
+    if !has_any() || (ours.is_empty() && !output.ok()) {
         let what = "the index of the repositories cannot be fetched";
         return Err(said::fault(&output, Class::Repository, what).into());
     }
-    host.runner.note(&format!("a repository that is not ours fails: {}", said::complaints(&output).join("; ")));
+    others.retain(|name| fetched(&folders(), name).is_none());
+    let complaints = said::complaints(&output).join("; ");
+    // One that is passed over is not named, and may have an index of before.
+    if !others.is_empty() {
+        host.runner.note(&format!("a repository that is not ours fails: '{}': {complaints}", others.join("', '")));
+    } else if !output.ok() {
+        host.runner.note(&format!("a repository that is not ours fails: {complaints}"));
+    } else if complaints.contains("[Errno ") {
+        host.runner.note(&format!("a mirror of a repository that is not ours fails: {complaints}"));
+    }
     Ok(())
 }
 

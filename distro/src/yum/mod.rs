@@ -39,9 +39,12 @@ const OPTIONS: [&str; 3] = ["--debuglevel=2", "--errorlevel=2", "--color=never"]
 const SETTING: [&str; 4] =
     ["exit_on_lock=1", "clean_requirements_on_remove=0", "autosavets=0", "skip_missing_names_on_install=0"];
 
-/// The files that define a repository.
+/// What a repository says of itself where others may do without it.
+const PASSED_OVER: &str = "skip_if_unavailable";
+
+/// The files that define a repository. What is asked for is meant from it, and not from another that has the name, too, while it fails.
 pub fn parts(of: &Definition) -> Vec<Part> {
-    definition::parts(of, "")
+    definition::parts(of, &format!("{PASSED_OVER}=0\n"))
 }
 
 /// Every repository of `host` that is switched on.
@@ -64,9 +67,18 @@ fn yum<'a, S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> 
 fn words<S: Into<String>>(host: &Host, to_do: impl IntoIterator<Item = S>) -> Vec<String> {
     // What it asks with finds proxies in the environment, and certificates nowhere but here.
     let trusted = host.runner.network().bundle().map(|bundle| format!("sslcacert={bundle}"));
-    let settings = SETTING.map(str::to_owned).into_iter().chain(trusted).map(|setting| format!("--setopt={setting}"));
+    let settings = SETTING.map(str::to_owned).into_iter().chain(trusted).chain(passed_over());
+    let settings = settings.map(|setting| format!("--setopt={setting}"));
     let options = OPTIONS.map(str::to_owned).into_iter().chain(settings);
     ["yum".to_owned()].into_iter().chain(to_do.into_iter().map(Into::into)).chain(options).collect()
+}
+
+/// Settings by which a repository of somebody else's that fails harms nobody. yum knows that of single repositories, by their whole names, and not
+/// of all together; ours, and those that an administrator decided about, say it themselves.
+fn passed_over() -> Vec<String> {
+    // A folder that cannot be read is yum's to complain about.
+    let names = repos::without(Path::new(definition::FOLDER), PASSED_OVER).unwrap_or_default();
+    names.into_iter().map(|name| format!("{name}.{PASSED_OVER}=1")).collect()
 }
 
 /// It tells by words alone that another process holds its lock.

@@ -117,9 +117,29 @@ pub fn fault(output: &Output, class: Class, message: &str) -> Fault {
     SAID.fault(output, class, message)
 }
 
+/// What is said without what is said of repositories that were passed over: where one that is needed failed, yum ends with words of its own, and
+/// where a package is missing, they may have it.
+fn without_passed_over(output: &Output) -> Output {
+    let about = ["No more mirrors to try", "Cannot find a valid baseurl", "No package ", "Requires: "];
+    if about.iter().any(|words| output.stdout.contains(words) || output.stderr.contains(words)) {
+        return output.clone();
+    }
+    let (other, list) = ("Trying other mirror.", "Could not retrieve mirrorlist ");
+    let own = |text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        let is_own = |at: usize| {
+            let follows = |words: &str| at > 0 && lines[at - 1].starts_with(words);
+            let precedes = |words: &str| lines.get(at + 1).is_some_and(|next| next.starts_with(words));
+            !lines[at].starts_with(other) && !precedes(other) && !lines[at].starts_with(list) && !follows(list)
+        };
+        (0..lines.len()).filter(|at| is_own(*at)).map(|at| format!("{}\n", lines[at])).collect::<String>()
+    };
+    Output { stdout: own(&output.stdout), stderr: own(&output.stderr), ..output.clone() }
+}
+
 /// The same of packages on `host`: where one needs what no repository has, that depends on its distribution.
 pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
-    let fault = fault(output, Class::Package, message);
+    let fault = fault(&without_passed_over(output), Class::Package, message);
     let tells = |words: &str| fault.evidence.iter().any(|line| line.contains(words));
     if fault.class == Class::Package && tells("Requires: ") && !tells(UNREGISTERED) {
         return fault.advice(extras::advice(&host.facts));
@@ -155,6 +175,22 @@ mod tests {
     fn output(stdout: &str, stderr: &str) -> Output {
         let ran = Ran { argv: vec!["yum".into()], exit: Some(1), signal: None };
         Output { stdout: stdout.into(), stderr: stderr.into(), tail: Vec::new(), ran }
+    }
+
+    #[test]
+    fn what_was_passed_over_is_not_to_blame() {
+        let list = "Could not retrieve mirrorlist http://m.example.net/ error was\n14: curl#6 - \"Could not resolve host: m.example.net\"\n";
+        let dead = "http://panel.example.net/repodata/repomd.xml: [Errno 14] curl#6 - \"Could not resolve host\"\nTrying other mirror.\n";
+        for (stderr, class, lines) in [
+            ("Package redis-7.rpm is not signed\n", Class::Repository, 1),
+            ("Not enough of anything\n", Class::Package, 0),
+            ("No package redis available.\n", Class::Dns, 4),
+            ("failure: repodata/repomd.xml from lab: [Errno 256] No more mirrors to try.\n", Class::Dns, 4),
+        ] {
+            let output = output(list, &format!("{dead}{stderr}"));
+            let fault = fault(&without_passed_over(&output), Class::Package, "installing redis failed");
+            assert_eq!((fault.class, fault.evidence.len()), (class, lines), "{stderr}: {fault:?}");
+        }
     }
 
     #[test]
