@@ -185,10 +185,21 @@ fn an_uninstall_by_yum_that_is_killed_while_a_script_runs_leaves_nothing() -> Re
     let host = vendor.host()?;
     let before = Digest::of(&host)?;
     install(&host)?.ok()?;
-    host.sh(
-        "surefoot uninstall --purge --yes >/dev/null 2>&1 & until ls /var/tmp/rpm-tmp.* 2>/dev/null; do :; done; \
-         for name in surefoot yum bash; do pkill -9 -x $name || true; done; wait || true; ls /var/tmp/rpm-tmp.*",
-    )?;
+    // A script is soon done: the kill is in time at one of a few attempts.
+    let is_caught = || -> Result<bool> {
+        let left = host.sh(
+            "surefoot uninstall --purge --yes >/dev/null 2>&1 & until set -- /var/tmp/rpm-tmp.* && [ -e $1 ] || [ ! -e /proc/$!/exe ]; do :; done; \
+             pkill -9 -x 'surefoot|yum|bash' || true; wait || true; ls /var/tmp/rpm-tmp.* 2>/dev/null || true",
+        )?;
+        Ok(!left.is_empty())
+    };
+    let mut attempts = 0;
+    while !is_caught()? {
+        attempts += 1;
+        ensure!(attempts < 10, "no script was killed");
+        host.exec(["surefoot", "uninstall", "--resume", "--yes"])?;
+        install(&host)?.ok()?;
+    }
     host.surefoot("uninstall --resume --yes")?.ok()?;
     rpm::nothing_is_left(&before, &host, &["file /var/lib/redis"])?;
     assert_eq!(host.sh("find /var/lib/yum -name 'transaction-*'")?, "", "yum speaks of it for good");
