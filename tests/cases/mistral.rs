@@ -229,6 +229,7 @@ fn what_mistral_cannot_be_installed_with_is_refused_by_name() -> Result<()> {
 }
 
 #[test]
+#[ignore = "a twin with other components: make everything"]
 fn stackstorm_3_2_goes_without_mistral() -> Result<()> {
     let (servers, vendors) = (Servers::start()?, Vendors::with(Suite::Xenial, MISTRAL_VERSION)?);
     let answers = |line: &&str| !line.starts_with("mistral") && !line.starts_with("postgresql");
@@ -251,6 +252,7 @@ fn first_install_survives(kills: usize) -> Result<()> {
 }
 
 #[test]
+#[ignore = "a twin with other components: make everything"]
 fn a_first_install_of_stackstorm_with_mistral_survives_a_kill() -> Result<()> {
     first_install_survives(1)
 }

@@ -466,6 +466,7 @@ fn zookeeper_coordinates_stackstorm_in_place_of_redis() -> Result<()> {
 
 /// Debian's own ZooKeeper, which is installed besides.
 #[test]
+#[ignore = "a twin with other components: make everything"]
 fn a_first_install_of_stackstorm_with_zookeeper_survives_a_kill() -> Result<()> {
     first_install_survives("coordination = 'zookeeper'\n", 1)
 }
