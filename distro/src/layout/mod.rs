@@ -27,6 +27,11 @@ pub struct TooOld {
     pub later: &'static str,
 }
 
+/// Has the distribution modules, of which dnf 4 switches streams on? Fedora and Enterprise Linux 10 have none, and dnf 5 keeps its choice elsewhere.
+pub fn has_modules(facts: &Facts) -> bool {
+    facts.base == "rhel" && matches!(facts.major, Some(8 | 9))
+}
+
 /// Why a distribution's own server of a kind is too old for it: nothing is known of those that a host may have from elsewhere.
 pub fn too_old(facts: &Facts, kind: &str) -> Option<TooOld> {
     let base = (facts.base.as_str(), major(facts));

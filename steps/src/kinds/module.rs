@@ -1,6 +1,7 @@
 //! `module`: which stream of a module dnf takes packages from.
 
 use anyhow::Result;
+use distro::layout::has_modules;
 use distro::{Class, Fault};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,8 +33,7 @@ impl Kind for Settings {
     const NAME: &'static str = "module";
 
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
-        // Fedora and Enterprise Linux 10 have none, and dnf 5 keeps its choice elsewhere.
-        if cx.facts().base != "rhel" || !matches!(cx.facts().major, Some(8 | 9)) {
+        if !has_modules(cx.facts()) {
             let message = format!("step '{}': {} has no modules", cx.step(), cx.facts().os_name);
             let advice = "give the step a condition: when = \"host.base == 'rhel' and host.major < 10\"";
             return Err(Fault::new(Class::Unsupported, message).advice(advice).into());

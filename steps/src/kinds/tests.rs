@@ -131,3 +131,29 @@ fn settings_that_are_refused() {
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
+
+/// What differs between distributions stands in `distro`. Words for people, such as an advice, may name one.
+#[test]
+fn no_kind_asks_which_distribution_it_is_on() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kinds");
+    let mut files: Vec<std::path::PathBuf> = vec![folder];
+    let mut asked = Vec::new();
+    let mut read = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        // Tests are on hosts that they make up.
+        if ["tests.rs", "testing.rs"].iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        read += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let asks = ["Family::", "facts().base", "facts().os ", "facts().family", "facts().version", "facts().major"];
+        asked.extend(asks.iter().filter(|word| code.contains(*word)).map(|word| format!("{}: {word}", path.display())));
+    }
+    assert!(read > 25, "{read}");
+    assert!(asked.is_empty(), "{asked:#?}");
+}
