@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -306,6 +307,10 @@ impl<'a> Command<'a> {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
     pub fn output(mut self, runner: &Runner) -> Result<Output> {
         let status_pipe = if self.on_status.is_some() { Some(nix::unistd::pipe()?) } else { None };
+        if let Some((read, _)) = &status_pipe {
+            // One that outlives us would wait for itself to read, once the pipe is full.
+            fcntl(read, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        }
         if let Some((_, write)) = &status_pipe {
             let number = std::os::fd::AsRawFd::as_raw_fd(write).to_string();
             for arg in &mut self.argv {
@@ -405,6 +410,8 @@ impl<'a> Command<'a> {
                 Ok(Heard::Line(From::Status, text)) => {
                     if let Some(hook) = self.on_status {
                         hook(&text);
+                        // What was said meanwhile is still to be heard.
+                        status = status.map(|(exit, _)| (exit, Instant::now()));
                     }
                 }
                 Ok(Heard::Line(From::Child(stream), text)) => {
@@ -632,6 +639,13 @@ mod tests {
     fn control_characters_and_long_lines_are_made_harmless() {
         assert_eq!(text(b"a\x1b[31mb", false), "a\u{fffd}[31mb");
         assert_eq!(text(b"a", true), "a […cut]");
+    }
+
+    #[test]
+    fn who_writes_its_status_does_not_wait_for_itself_to_read_it() {
+        let script = r#"pipe=$(readlink /proc/$$/fd/{}); readlink /proc/$$/fd/* | grep -cxF "$pipe""#;
+        let command = Command::new("sh").args(["-c", script]).on_status(&|_| ());
+        assert_eq!(command.output(&Runner::quiet()).unwrap().stdout.trim(), "1");
     }
 
     #[test]

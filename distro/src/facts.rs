@@ -114,6 +114,9 @@ pub struct Facts {
     pub user_home: String,
     /// That user's primary group.
     pub user_group: String,
+    /// Does it run from an image (ostree, bootc), so that what is installed is there after the next boot only?
+    #[serde(skip)]
+    pub image: bool,
     /// What nginx.conf says, where it is there: whose package it is decides where it reads sites from.
     #[serde(skip)]
     pub nginx: Option<nginx::Config>,
@@ -162,6 +165,7 @@ impl Facts {
             user: String::new(),
             user_home: String::new(),
             user_group: String::new(),
+            image: root.join("run/ostree-booted").exists(),
             nginx: nginx(root),
             kernel: release,
         };

@@ -68,7 +68,12 @@ impl Class {
         (Class::Login, 27, "login", "a service refuses the login"),
         (Class::Timeout, 28, "timeout", "a command or an answer took too long"),
         (Class::Verify, 29, "verify", "a change was made and is not seen"),
-        (Class::State, 30, "state", "surefoot's own state on this host is damaged, newer, or from another machine"),
+        (
+            Class::State,
+            30,
+            "state",
+            "surefoot's own state on this host is missing, damaged, newer, or from another machine",
+        ),
         (Class::Conflict, 31, "conflict", "something is in the way, or somebody wants it otherwise"),
         (Class::Interrupted, 32, "interrupted", "the run was stopped on request"),
         (Class::Internal, 70, "internal", "a bug in surefoot"),

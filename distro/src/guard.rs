@@ -6,7 +6,7 @@
 //! restarted with its final configuration, since its package's version belongs to that. Nor are they enabled by their packages: on a
 //! host that loses power in the middle they would be started as they come at the next boot.
 //!
-//! Two means, both gone when the transaction ends:
+//! Two means, both gone when the transaction ends, or when the service is brought while it goes on:
 //! - shims for the programs that maintainer scripts use, in a folder put first on the `PATH` that dpkg gets (`DPkg::Path`, see
 //!   apt.conf(5)). Nobody else has that folder on a `PATH`: left behind by a kill it does nothing, unlike a `policy-rc.d`, which
 //!   may moreover be somebody else's. It is not in /run, which is mounted `noexec` on some hosts; dpkg executes maintainer
@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::facts::Init;
-use crate::{Class, Command, Host, command};
+use crate::services::{self, full_name};
+use crate::{Host, Look, command};
 
 const FOLDER: &str = "/var/lib/surefoot/.guard";
 const MASKS: &str = "/run/systemd/system";
@@ -104,21 +105,64 @@ pub fn clean(host: &Host) -> Result<()> {
     if fs::symlink_metadata(folder).is_err() {
         return Ok(());
     }
-    let unmasked = unmask(Path::new(MASKS), &fs::read_to_string(folder.join("masks")).unwrap_or_default())?;
-    if unmasked > 0 && host.facts.init == Init::Systemd {
-        Command::new("systemctl").arg("daemon-reload").run(&host.runner, Class::Service, "reloading systemd")?;
-    }
+    let masks = fs::read_to_string(folder.join("masks")).unwrap_or_default();
+    let masks: Vec<String> = masks.lines().map(str::to_owned).collect();
+    unmask(Path::new(MASKS), &masks)?;
+    // All of them: a killed run may have taken some off and told nobody.
+    take_up(host, &masks)?;
     fs::remove_dir_all(folder).with_context(|| format!("removing {FOLDER}"))
 }
 
-/// Removes those of `units` in `masks` that are masks; says how many.
-fn unmask(masks: &Path, units: &str) -> Result<usize> {
-    let mut removed = 0;
-    for unit in units.lines() {
-        let path = masks.join(unit);
+/// Lets `units` start while the transaction goes on with others: takes their masks off, and lets systemd know where it has to.
+///
+/// # Errors
+/// As [`clean`].
+pub(crate) fn unmask_now(host: &Host, units: &[String]) -> Result<()> {
+    take_up(host, &unmask(Path::new(MASKS), units)?)
+}
+
+/// What others of the transaction want of `units` from now on, such as a reload, reaches them.
+///
+/// # Errors
+/// Where the list of what is held back cannot be written.
+pub fn let_go(units: &[String]) -> Result<()> {
+    let_go_in(Path::new(FOLDER), units)
+}
+
+fn let_go_in(folder: &Path, units: &[String]) -> Result<()> {
+    let (path, fresh) = (folder.join("units"), folder.join("units.new"));
+    let Ok(held) = fs::read_to_string(&path) else { return Ok(()) };
+    let units: Vec<String> = units.iter().map(|unit| full_name(unit)).collect();
+    let left: Vec<&str> = held.lines().filter(|held| !units.iter().any(|unit| unit == held)).collect();
+    write(&fresh, &lines(&left))?;
+    fs::rename(&fresh, &path).with_context(|| format!("writing {}", path.display()))
+}
+
+/// systemd reads a unit when somebody names it; what it has read before, or made of an init script behind a mask, it reads anew when told. That takes a
+/// tenth of a second, and looking whether it has to a tenth of that.
+fn take_up(host: &Host, units: &[String]) -> Result<()> {
+    if units.is_empty() || host.facts.init != Init::Systemd {
+        return Ok(());
+    }
+    let look = Look::new(host);
+    let is_stale = |unit: &String| {
+        let found = look.unit(unit)?;
+        Ok(found.masked || found.needs_reload || !found.exists && services::has_script(unit))
+    };
+    // Of some names, such as templates, it tells nothing.
+    let stale = look.units(units).and_then(|()| units.iter().map(is_stale).collect::<Result<Vec<bool>>>());
+    if stale.is_ok_and(|stale| !stale.contains(&true)) { Ok(()) } else { services::daemon_reload(host) }
+}
+
+/// Removes those of `units` in `masks` that are masks; says which.
+fn unmask(masks: &Path, units: &[String]) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for unit in units {
+        let unit = full_name(unit);
+        let path = masks.join(&unit);
         if fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
             fs::remove_file(&path).with_context(|| format!("removing the mask {}", path.display()))?;
-            removed += 1;
+            removed.push(unit);
         }
     }
     Ok(removed)
@@ -147,17 +191,10 @@ fn lines<S: AsRef<str>>(items: &[S]) -> String {
     items.iter().flat_map(|item| [item.as_ref(), "\n"]).collect()
 }
 
-/// Name of a unit with its type.
-fn full_name(unit: &str) -> String {
-    let types = ["service", "socket", "timer", "path", "target", "mount"];
-    let typed = unit.rsplit_once('.').is_some_and(|(_, end)| types.contains(&end));
-    if typed { unit.to_owned() } else { format!("{unit}.service") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Runner;
+    use crate::{Command, Runner};
 
     /// What reaches the real program, or none.
     fn reaches(program: &str, args: &[&str]) -> Option<String> {
@@ -292,10 +329,22 @@ mod tests {
         symlink("/dev/null", folder.path().join("a.service")).unwrap();
         symlink("/dev/zero", folder.path().join("b.service")).unwrap();
         symlink("/dev/null", folder.path().join("not-ours.service")).unwrap();
-        assert_eq!(unmask(folder.path(), "a.service\nb.service\ngone.service\n").unwrap(), 1);
+        let units = ["a", "b.service", "gone.service"].map(str::to_owned);
+        assert_eq!(unmask(folder.path(), &units).unwrap(), ["a.service"]);
         assert!(fs::symlink_metadata(folder.path().join("a.service")).is_err());
         assert!(fs::symlink_metadata(folder.path().join("b.service")).is_ok());
         assert!(fs::symlink_metadata(folder.path().join("not-ours.service")).is_ok());
+    }
+
+    #[test]
+    fn what_is_let_go_is_held_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = || fs::read_to_string(folder.path().join("units")).ok();
+        let_go_in(folder.path(), &["nginx".to_owned()]).unwrap();
+        assert_eq!(held(), None, "no transaction holds anything");
+        write_shims(folder.path(), Path::new("/"), &["nginx", "epmd.socket"].map(full_name)).unwrap();
+        let_go_in(folder.path(), &["nginx".to_owned(), "other".to_owned()]).unwrap();
+        assert_eq!(held().as_deref(), Some("epmd.socket\n"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::accounts::{Group, User};
 use crate::dpkg::Dpkg;
+use crate::listeners::Socket;
 use crate::packages::Package;
 use crate::services::Unit;
 use crate::{Facts, Runner};
@@ -30,6 +31,8 @@ pub struct Look<'h> {
     /// What rpm says of all keys: it takes its time to start, and each repository asks for its own.
     pub(crate) keys: OnceCell<String>,
     pub(crate) units: RefCell<HashMap<String, Unit>>,
+    /// What listens. The kernel takes milliseconds to tell it.
+    pub(crate) sockets: OnceCell<Vec<Socket>>,
     pub(crate) users: RefCell<HashMap<String, Option<User>>>,
     pub(crate) groups: RefCell<HashMap<String, Option<Group>>>,
 }
@@ -43,6 +46,7 @@ impl<'h> Look<'h> {
             rpm: RefCell::default(),
             keys: OnceCell::new(),
             units: RefCell::default(),
+            sockets: OnceCell::new(),
             users: RefCell::default(),
             groups: RefCell::default(),
         }

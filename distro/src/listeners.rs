@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
+use crate::Look;
+
 /// A socket that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -36,14 +38,60 @@ impl std::fmt::Display for Listener {
 
 /// Every listening TCP socket of the network namespace that `root`'s /proc shows. Reads only; what cannot be read is left out.
 pub fn listeners(root: &Path) -> Vec<Listener> {
-    let proc = root.join("proc");
-    let read = |name: &str| std::fs::read_to_string(proc.join(name)).unwrap_or_default();
-    let tables =
-        || -> Vec<Socket> { [read("net/tcp"), read("net/tcp6")].iter().flat_map(|table| parse_table(table)).collect() };
-    let sockets = tables();
-    let holders = holders(&proc, &sockets);
+    held(root, |_| true)
+}
+
+impl Look<'_> {
+    /// Where the server of systemd's unit `unit` has `port` open in another way than at `addresses`; none, where it is as it should be. An
+    /// address that stands for all covers those of its sort, and IPv6's may stand for both. Without root whose socket it is may not be known:
+    /// then only what is missing is told.
+    pub fn misplaced(&self, unit: &str, addresses: &[IpAddr], port: u16) -> Option<String> {
+        let root = Path::new("/");
+        misplaced(root, self.sockets.get_or_init(|| tables(root)), unit, addresses, port)
+    }
+}
+
+fn misplaced(root: &Path, sockets: &[Socket], unit: &str, addresses: &[IpAddr], port: u16) -> Option<String> {
+    // One that answers listens somewhere: nothing can be seen here.
+    if sockets.is_empty() {
+        return None;
+    }
+    let open: Vec<IpAddr> = sockets.iter().filter(|socket| socket.port == port).map(|socket| socket.addr).collect();
+    let everywhere = |addresses: &[IpAddr]| addresses.iter().any(IpAddr::is_unspecified);
+    let covers = |all: &IpAddr, one: &IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    let has = |addresses: &[IpAddr], one: &IpAddr| {
+        addresses.contains(one)
+            || (one.is_unspecified() && everywhere(addresses))
+            || addresses.iter().any(|all| covers(all, one))
+    };
+    let told = |addresses: Vec<&IpAddr>| -> String {
+        let told = addresses.iter().map(|addr| std::net::SocketAddr::new(**addr, port).to_string());
+        told.collect::<Vec<_>>().join(" and ")
+    };
+    // Only where something is not as it should be, every process has to be asked what it holds.
+    if open.iter().any(|addr| !has(addresses, addr)) {
+        let own = held(root, |socket| socket.port == port && !has(addresses, &socket.addr));
+        let own: Vec<&IpAddr> = own.iter().filter(|held| held.unit == unit).map(|held| &held.addr).collect();
+        if !own.is_empty() {
+            return Some(format!("it listens on {}, too", told(own)));
+        }
+    }
+    let missing: Vec<&IpAddr> = addresses.iter().filter(|addr| !has(&open, addr)).collect();
+    (!missing.is_empty()).then(|| format!("it does not listen on {}", told(missing)))
+}
+
+fn tables(root: &Path) -> Vec<Socket> {
+    let read = |name: &str| std::fs::read_to_string(root.join("proc/net").join(name)).unwrap_or_default();
+    [read("tcp"), read("tcp6")].iter().flat_map(|table| parse_table(table)).collect()
+}
+
+/// The sockets that are wanted, with who holds them.
+fn held(root: &Path, wanted: impl Fn(&Socket) -> bool) -> Vec<Listener> {
+    let mut sockets = tables(root);
+    sockets.retain(|socket| wanted(socket));
+    let holders = holders(&root.join("proc"), &sockets);
     // One without a holder may have been closed meanwhile.
-    let is_open = |socket: &Socket| holders.contains_key(&socket.inode) || tables().contains(socket);
+    let is_open = |socket: &Socket| holders.contains_key(&socket.inode) || tables(root).contains(socket);
     let sockets: Vec<Socket> = sockets.into_iter().filter(is_open).collect();
     sockets
         .into_iter()
@@ -57,7 +105,7 @@ pub fn listeners(root: &Path) -> Vec<Listener> {
 
 /// A listening socket, as the kernel's table has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Socket {
+pub(crate) struct Socket {
     addr: IpAddr,
     port: u16,
     uid: u32,
@@ -226,6 +274,16 @@ mod tests {
         }
     }
 
+    fn process(proc: &Path, pid: u32, command: &str, cgroup: &str, inodes: &[u64]) {
+        let folder = proc.join(pid.to_string());
+        std::fs::create_dir_all(folder.join("fd")).unwrap();
+        std::fs::write(folder.join("comm"), format!("{command}\n")).unwrap();
+        std::fs::write(folder.join("cgroup"), cgroup).unwrap();
+        for (fd, inode) in (3..).zip(inodes) {
+            std::os::unix::fs::symlink(format!("socket:[{inode}]"), folder.join(format!("fd/{fd}"))).unwrap();
+        }
+    }
+
     #[test]
     #[cfg(target_endian = "little")]
     fn holders_are_named() {
@@ -233,20 +291,10 @@ mod tests {
         let proc = root.path().join("proc");
         std::fs::create_dir_all(proc.join("net")).unwrap();
         std::fs::write(proc.join("net/tcp"), TCP).unwrap();
-        for (pid, command, cgroup, inodes) in [
-            (1, "systemd", "0::/init.scope", &[80, 4242][..]),
-            (300, "nginx", "0::/system.slice/nginx.service", &[80][..]),
-            (31, "redis-server", "0::/", &[9, 4242][..]),
-            (301, "nginx", "0::/system.slice/nginx.service", &[80][..]),
-        ] {
-            let folder = proc.join(pid.to_string());
-            std::fs::create_dir_all(folder.join("fd")).unwrap();
-            std::fs::write(folder.join("comm"), format!("{command}\n")).unwrap();
-            std::fs::write(folder.join("cgroup"), cgroup).unwrap();
-            for (fd, inode) in (3..).zip(inodes) {
-                std::os::unix::fs::symlink(format!("socket:[{inode}]"), folder.join(format!("fd/{fd}"))).unwrap();
-            }
-        }
+        process(&proc, 1, "systemd", "0::/init.scope", &[80, 4242]);
+        process(&proc, 300, "nginx", "0::/system.slice/nginx.service", &[80]);
+        process(&proc, 31, "redis-server", "0::/", &[9, 4242]);
+        process(&proc, 301, "nginx", "0::/system.slice/nginx.service", &[80]);
         // It ends while it is looked at.
         std::fs::create_dir_all(proc.join("29/fd")).unwrap();
         std::os::unix::fs::symlink("socket:[80]", proc.join("29/fd/3")).unwrap();
@@ -258,6 +306,38 @@ mod tests {
             listeners(root.path())[0].to_string(),
             "a process of user id 108 that only root can see on 127.0.0.1:6379"
         );
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn where_a_server_listens_otherwise_than_it_should() {
+        let root = tempfile::tempdir().unwrap();
+        let proc = root.path().join("proc");
+        let misplaced = |addresses: &[&str], port| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            super::misplaced(root.path(), &tables(root.path()), "x.service", &addresses, port).unwrap_or_default()
+        };
+        assert_eq!(misplaced(&["127.0.0.1"], 6379), "", "nothing can be seen");
+        std::fs::create_dir_all(proc.join("net")).unwrap();
+        std::fs::write(proc.join("net/tcp"), TCP).unwrap();
+        std::fs::write(proc.join("net/tcp6"), TCP6).unwrap();
+        process(&proc, 31, "x", "0::/system.slice/x.service", &[4242, 4244, 443]);
+        process(&proc, 32, "y", "0::/system.slice/y.service", &[80]);
+        for (addresses, port, wanted) in [
+            (&["127.0.0.1", "::1"][..], 6379, ""),
+            (&["127.0.0.1"], 6379, "it listens on [::1]:6379, too"),
+            (&["127.0.0.1", "::1", "10.0.0.1"], 6379, "it does not listen on 10.0.0.1:6379"),
+            // Of all addresses of IPv6, which takes those of IPv4 in.
+            (&["0.0.0.0"], 443, ""),
+            (&["0.0.0.0", "127.0.0.1"], 443, ""),
+            (&["127.0.0.1"], 443, "it listens on [::]:443, too"),
+            // Somebody else's.
+            (&["0.0.0.0"], 80, ""),
+            (&["127.0.0.1"], 80, ""),
+            (&["::1"], 80, "it does not listen on [::1]:80"),
+        ] {
+            assert_eq!(misplaced(addresses, port), wanted, "{addresses:?}:{port}");
+        }
     }
 
     #[test]

@@ -2,6 +2,43 @@
 
 use std::ops::Range;
 
+/// Longest name that nginx has room for in its table, where nobody made that larger.
+pub const IN_TABLE: usize = 46;
+
+/// A name of a site as nginx takes it beside other sites. It refuses a plain one that is too long for its table of names; the size of that is a setting for
+/// all sites, which one of them cannot make without a clash with another. An expression is in no table.
+pub fn server_name(name: &str) -> String {
+    if name.len() <= IN_TABLE {
+        return name.to_owned();
+    }
+    let name = name.to_lowercase().replace('.', "\\.");
+    format!("~^{}$", name.strip_prefix("*\\.").map_or(name.clone(), |rest| format!(".+\\.{rest}")))
+}
+
+/// Does a site that says `other` answer in place of one whose `name` is written as [`server_name`] has it? Of two that say the same, the one does that nginx
+/// reads first, and so `is_first`; expressions come after all exact names and after all with a wildcard.
+pub fn answers_for(other: &str, name: &str, is_first: bool) -> bool {
+    let (other, name) = (other.to_lowercase(), name.to_lowercase());
+    let written = server_name(&name);
+    if other == written {
+        return is_first;
+    }
+    if other == name {
+        return true;
+    }
+    if name == written {
+        return false;
+    }
+    if let Some(rest) = other.strip_prefix("*.").or(other.strip_prefix('.')) {
+        let is_itself = other.starts_with('.') && name == rest;
+        return is_itself || name.strip_suffix(rest).is_some_and(|begin| begin.ends_with('.'));
+    }
+    // `www.*` fits some of the names that `*.example` does.
+    other
+        .strip_suffix('*')
+        .is_some_and(|begin| begin.ends_with('.') && (name.starts_with(begin) || name.starts_with("*.")))
+}
+
 /// A block `server`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Server {
@@ -9,8 +46,23 @@ pub struct Server {
     pub names: Vec<String>,
     /// Its ports.
     pub ports: Vec<u16>,
+    /// What it says that it listens on.
+    pub listens: Vec<Listen>,
+    /// Folder of its pages.
+    pub root: Option<String>,
     /// Where it stands in the text.
     pub place: Range<usize>,
+}
+
+/// A directive `listen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Port of all addresses of the host, and whether of those of IPv6; none for a single address and a socket file.
+    pub everywhere: Option<(bool, u16)>,
+    /// Does it say that its server answers there where no name fits? Else the first one does that nginx reads.
+    pub is_default: bool,
+    /// Where it ends in the text: before the `;`.
+    pub end: usize,
 }
 
 /// What a file says by itself, without those that it includes.
@@ -52,7 +104,7 @@ impl Config {
                 }
                 ";" => {
                     let values: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
-                    config.directive(&mut blocks, &values);
+                    config.directive(&mut blocks, &values, at);
                     words.clear();
                 }
                 _ => words.push((token, at)),
@@ -61,12 +113,18 @@ impl Config {
         config
     }
 
-    fn directive(&mut self, blocks: &mut [(String, Option<Server>)], words: &[&str]) {
+    /// Takes up the directive that ends `at`.
+    fn directive(&mut self, blocks: &mut [(String, Option<Server>)], words: &[&str], at: usize) {
         match (blocks, words) {
             ([.., (_, Some(server))], ["server_name", names @ ..]) => {
                 server.names.extend(names.iter().map(|name| (*name).to_owned()));
             }
-            ([.., (_, Some(server))], ["listen", to, ..]) => server.ports.extend(port(to)),
+            ([.., (_, Some(server))], ["listen", to, how @ ..]) => {
+                server.ports.extend(port(to));
+                let is_default = how.iter().any(|word| ["default_server", "default"].contains(word));
+                server.listens.push(Listen { everywhere: everywhere(to), is_default, end: at });
+            }
+            ([.., (_, Some(server))], ["root", folder]) => server.root = Some((*folder).to_owned()),
             ([(block, None)], ["include", pattern]) if block == "http" => self.includes.push((*pattern).to_owned()),
             // Without a group of its own it is that of the same name.
             ([], ["user", .., group]) => self.group = Some((*group).to_owned()),
@@ -97,6 +155,20 @@ fn port(listen: &str) -> Option<u16> {
     }
     let last = listen.rsplit(':').next().unwrap_or(listen);
     Some(last.parse().unwrap_or(80))
+}
+
+/// `443`, `*:443`, `0.0.0.0:443` and `[::]:443`, which is of IPv6.
+fn everywhere(listen: &str) -> Option<(bool, u16)> {
+    let (address, port) = match listen.rsplit_once(':') {
+        Some((address, port)) if !port.contains(']') => (address, port),
+        _ if listen.bytes().all(|byte| byte.is_ascii_digit()) => ("*", listen),
+        _ => (listen, "80"),
+    };
+    match address {
+        "*" | "0.0.0.0" => Some((false, port.parse().ok()?)),
+        "[::]" => Some((true, port.parse().ok()?)),
+        _ => None,
+    }
 }
 
 /// Words, `{`, `}` and `;`, without comments and quotes, each with where it begins.
@@ -136,6 +208,43 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_answers_for_a_name() {
+        let (short, long) = ("wiki.lab.test", format!("{}.Lab.test", "a".repeat(40)));
+        let (a, any) = ("a".repeat(40), format!("*.{long}"));
+        for (other, name, answers) in [
+            // First, and later.
+            ("wiki.lab.test", short, [true, false]),
+            ("Wiki.lab.test", short, [true, false]),
+            ("*.lab.test", short, [false, false]),
+            ("~^wiki\\.lab\\.test$", short, [false, false]),
+            ("b", &long, [false, false]),
+            (&long, &long, [true, true]),
+            (&format!("~^{a}\\.lab\\.test$"), &long, [true, false]),
+            (&format!("~^{a}\\.lab\\.test"), &long, [false, false]),
+            ("*.lab.test", &long, [true, true]),
+            ("*.LAB.test", &long, [true, true]),
+            (".lab.test", &long, [true, true]),
+            ("*.test", &long, [true, true]),
+            ("*.ab.test", &long, [false, false]),
+            (&format!(".{long}"), &long, [true, true]),
+            (&format!("*.{long}"), &long, [false, false]),
+            (&format!("{a}.*"), &long, [true, true]),
+            (&format!("{a}.lab.*"), &long, [true, true]),
+            ("aa.*", &long, [false, false]),
+            ("*", &long, [false, false]),
+            ("", &long, [false, false]),
+            (&any, &any, [true, true]),
+            (&format!("~^.+\\.{a}\\.lab\\.test$"), &any, [true, false]),
+            (&format!(".{long}"), &any, [true, true]),
+            ("*.lab.test", &any, [true, true]),
+            ("www.*", &any, [true, true]),
+            (&long, &any, [false, false]),
+        ] {
+            assert_eq!([true, false].map(|is_first| answers_for(other, name, is_first)), answers, "{other} {name}");
+        }
+    }
+
+    #[test]
     fn servers_of_a_configuration() {
         let text = "http { # server { listen 1; }\n\
                     upstream x { server 127.0.0.1:81; }\n\
@@ -153,6 +262,26 @@ mod tests {
         for text in ["", "}", "server", "server {", "server { listen"] {
             assert!(Config::read(text).servers.is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_server_listens_on() {
+        let text = "server { listen 80 default_server; listen [::]:80 ipv6only=on; listen *:81; listen 0.0.0.0 ; root /srv/w; \
+                    location / { root /srv/x; } }\nserver { listen 127.0.0.1:80; listen unix:/run/x; listen [::1]:80; listen [::]; }\n";
+        let servers = Config::read(text).servers;
+        let told = |server: &Server| -> Vec<(Option<(bool, u16)>, bool)> {
+            server.listens.iter().map(|listen| (listen.everywhere, listen.is_default)).collect()
+        };
+        let first = [
+            (Some((false, 80)), true),
+            (Some((true, 80)), false),
+            (Some((false, 81)), false),
+            (Some((false, 80)), false),
+        ];
+        assert_eq!(told(&servers[0]), first);
+        assert_eq!(told(&servers[1]), [(None, false), (None, false), (None, false), (Some((true, 80)), false)]);
+        assert!(servers[0].listens.iter().all(|listen| text[listen.end..].starts_with(';')));
+        assert_eq!((servers[0].root.as_deref(), servers[1].root.as_deref()), (Some("/srv/w"), None));
     }
 
     #[test]

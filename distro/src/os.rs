@@ -4,6 +4,7 @@
 //! that are half installed, edited by hand, or damaged.
 
 mod lines;
+mod oldest;
 mod support;
 
 use std::fs::File;
@@ -16,7 +17,9 @@ use os_release::OsRelease;
 use crate::facts::Family;
 use crate::failure::{Class, Fault, class_of_io};
 
-pub use support::{SUPPORTED, is_for_old_products, supported};
+pub use oldest::oldest;
+use support::is_for_old_products;
+pub use support::{SUPPORTED, supported};
 
 /// Largest file that is read: real ones have less than 1 KiB.
 const MOST_BYTES: u64 = 64 << 10;

@@ -3,9 +3,12 @@
 //! What is the same for all of them is here; what differs is in the modules `apt` and `dpkg`, `dnf`, `yum` and `zypper`, and `rpm`. Nobody outside of this crate
 //! asks which one it is.
 
+mod asked;
 pub mod definition;
+mod known;
+mod logins;
+mod solution;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -13,9 +16,13 @@ use anyhow::Result;
 
 use crate::apt::{self, Source};
 use crate::dnf;
-use crate::dpkg::{self, Dpkg};
 use crate::facts::PackageManager;
-use crate::{Class, Command, Facts, Fault, Host, Look, locks, rpm, yum, zypper};
+use crate::{Class, Command, Facts, Fault, Host, locks, rpm, yum, zypper};
+
+pub use known::{Known, Package, State};
+pub use logins::passwords;
+pub(crate) use logins::without_login;
+pub use solution::{Archive, Move, Solution};
 
 /// Is told the pid of every transaction, before it begins: none is ever killed by us, so a later run may have to wait for it.
 pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
@@ -31,105 +38,6 @@ pub enum Manager {
     Yum,
     /// zypper and rpm.
     Zypper,
-}
-
-/// A package that is there, or of which something is left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Package {
-    /// Its version; empty where only its configuration is left.
-    pub version: String,
-    /// How much of it is there.
-    pub state: State,
-}
-
-/// How much of a package is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// All of it, and configured.
-    Installed,
-    /// A transaction was cut off while it was at it.
-    Unfinished,
-    /// Only its configuration: it was removed.
-    Configuration,
-    /// Nothing that would stay: its removal was cut off at the end.
-    AlmostGone,
-}
-
-impl Package {
-    /// Is it there, whole and configured?
-    pub fn is_installed(&self) -> bool {
-        self.state == State::Installed
-    }
-
-    /// Was it removed, and something of it is left?
-    pub fn is_only_configuration(&self) -> bool {
-        matches!(self.state, State::Configuration | State::AlmostGone)
-    }
-}
-
-/// Packages by the name that was asked for; those of which there is nothing are not in it.
-pub type Known = BTreeMap<String, Package>;
-
-/// A package that goes from one version to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Move {
-    /// Name, with the architecture where it is a foreign one.
-    pub name: String,
-    /// Version that is there; none for a new one.
-    pub from: Option<String>,
-    /// Version that will be there, empty where it is removed.
-    pub to: String,
-}
-
-/// A package's file on a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Archive {
-    /// Where it is fetched from.
-    pub url: String,
-    /// Its name in the package manager's cache.
-    pub file: String,
-    /// What it has to be, as the signed index says: `SHA256:` and hexadecimal digits.
-    pub hash: String,
-}
-
-/// The solver's answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Solution {
-    /// Packages that are not there yet.
-    pub new: Vec<Move>,
-    /// Packages that get a newer version.
-    pub upgraded: Vec<Move>,
-    /// Packages that get an older version.
-    pub downgraded: Vec<Move>,
-    /// Packages that go.
-    pub removed: Vec<Move>,
-    /// What has to be fetched for it and can be by itself: of apt alone.
-    pub archives: Vec<Archive>,
-    /// What may stand at the end of a name and means the host's own architecture.
-    pub native: String,
-}
-
-impl Solution {
-    /// The version that the package `name` gets; none where it stays as it is.
-    pub fn version_of(&self, name: &str) -> Option<&str> {
-        let name = name.strip_suffix(self.native.as_str()).unwrap_or(name);
-        self.new.iter().chain(&self.upgraded).find(|one| one.name == name).map(|one| one.to.as_str())
-    }
-
-    /// What would be lost of what is there is nobody's wish.
-    pub(crate) fn refuse_losses(&self, names: &[String]) -> Result<(), Fault> {
-        if self.removed.is_empty() && self.downgraded.is_empty() {
-            return Ok(());
-        }
-        let version = |of: &Move| of.from.clone().unwrap_or_default();
-        let removed = self.removed.iter().map(|gone| format!("would remove {} {}", gone.name, version(gone)));
-        let downgraded =
-            self.downgraded.iter().map(|one| format!("would downgrade {} {} to {}", one.name, version(one), one.to));
-        let message = format!("installing {} would remove or downgrade other packages", names.join(", "));
-        let advice = "decide about these packages yourself: remove or hold them, or change the pins that force this; then go \
-                      on with --resume";
-        Err(Fault::new(Class::Package, message).evidence(removed.chain(downgraded)).advice(advice))
-    }
 }
 
 /// Where the index of a repository is kept.
@@ -152,6 +60,20 @@ pub struct Entry {
     pub url: String,
     /// Is that only a list of mirrors, so that more hosts than this one have to be reached?
     pub is_list: bool,
+    /// Is it asked in a way of its own (a certificate to show, a CA, a proxy, a login), so that nobody but its package manager can tell whether
+    /// it is reached?
+    pub own_way: bool,
+}
+
+/// Where a proxy is kept for a package manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyPlace {
+    /// In files of its own: its settings, and logins, which root alone reads.
+    Files(&'static str, &'static str),
+    /// As `proxy` of the section `main` of this file, which everybody may read.
+    Setting(&'static str),
+    /// In this file, which is the administrator's.
+    Administrators(&'static str),
 }
 
 /// What there is to do about a repository's address whose host is gone for good; none where that is not known.
@@ -166,96 +88,13 @@ impl Host {
     }
 }
 
-impl Look<'_> {
-    /// Which of `names` are there, as of this look.
-    ///
-    /// # Errors
-    /// Where the package manager's database cannot be read.
-    pub fn packages<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> Result<Known> {
-        match self.host.packages() {
-            Manager::Apt => {
-                let dpkg = self.dpkg()?;
-                let one = |name: S| Some((name.as_ref().to_owned(), dpkg.known(name.as_ref())?));
-                Ok(names.into_iter().filter_map(one).collect())
-            }
-            Manager::Dnf | Manager::Yum | Manager::Zypper => {
-                let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
-                let mut seen = self.rpm.borrow_mut();
-                let unseen: Vec<String> = names.iter().filter(|name| !seen.contains_key(*name)).cloned().collect();
-                let (keys, others): (Vec<String>, Vec<String>) =
-                    unseen.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
-                let mut found = rpm::query(self.host, &others)?;
-                found.extend(rpm::known_keys(self, &keys)?);
-                seen.extend(unseen.into_iter().map(|name| {
-                    let package = found.remove(&name);
-                    (name, package)
-                }));
-                Ok(names.into_iter().filter_map(|name| Some((name.clone(), seen[&name].clone()?))).collect())
-            }
-        }
-    }
-
-    /// The package `name`, if something of it is there.
-    ///
-    /// # Errors
-    /// As [`Look::packages`].
-    pub fn package(&self, name: &str) -> Result<Option<Package>> {
-        Ok(self.packages([name])?.remove(name))
-    }
-
-    /// Is the package `name` there, whole and configured?
-    ///
-    /// # Errors
-    /// As [`Look::packages`].
-    pub fn is_installed(&self, name: &str) -> Result<bool> {
-        Ok(self.package(name)?.is_some_and(|package| package.is_installed()))
-    }
-
-    /// What an interrupted transaction left to be done, in words; empty where none was interrupted.
-    ///
-    /// # Errors
-    /// As [`Look::packages`].
-    pub fn unfinished_packages(&self) -> Result<Vec<String>> {
-        match self.host.packages() {
-            Manager::Apt => Ok(self.dpkg()?.unfinished()),
-            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::interrupted(),
-        }
-    }
-
-    /// Which of `names` cannot go because other packages need them, each with one that does.
-    ///
-    /// # Errors
-    /// As [`Look::packages`].
-    pub fn needed_packages(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
-        match self.host.packages() {
-            Manager::Apt => Ok(self.dpkg()?.needed_by_others(names)),
-            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::needed(self.host, names),
-        }
-    }
-
-    /// The installed package that brings the configuration file `path`, which is not there: package managers do not bring one again that
-    /// somebody removed. None where no package does, or (with rpm) where that is not told.
-    ///
-    /// # Errors
-    /// Where the package manager's database cannot be read.
-    pub fn package_without(&self, path: &str) -> Result<Option<String>> {
-        match self.host.packages() {
-            Manager::Apt => self.dpkg()?.owner_of_conffile(path),
-            Manager::Dnf | Manager::Yum | Manager::Zypper => Ok(None),
-        }
-    }
-
-    /// Files in the folders that the package `name` has in /etc and that no package brought: they may go with its configuration.
-    ///
-    /// # Errors
-    /// Where the package manager's database or a folder cannot be read.
-    pub fn foreign_etc_files(&self, name: &str) -> Result<Vec<PathBuf>> {
-        match self.host.packages() {
-            Manager::Apt => self.dpkg()?.foreign_etc_files(Path::new("/"), name),
-            // rpm removes what it brought and nothing else.
-            Manager::Dnf | Manager::Yum | Manager::Zypper => Ok(Vec::new()),
-        }
-    }
+/// How far a transaction is, told while it goes on. Only apt tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment<'a> {
+    /// Everything is fetched, and the first package is in hand.
+    Fetched,
+    /// This package is configured, and dpkg goes on with others.
+    Installed(&'a str),
 }
 
 impl Manager {
@@ -334,8 +173,8 @@ impl Manager {
     pub fn simulate(self, host: &Host, names: &[String]) -> Result<Solution> {
         let solution = match self {
             Manager::Apt => apt::simulate(host, names),
-            Manager::Dnf => dnf::simulate(host, names),
-            Manager::Yum => yum::simulate(host, names),
+            Manager::Dnf => dnf::DNF.simulate(host, names),
+            Manager::Yum => yum::YUM.simulate(host, names),
             Manager::Zypper => zypper::simulate(host, names),
         }?;
         solution.refuse_losses(names)?;
@@ -349,14 +188,14 @@ impl Manager {
     pub fn simulate_removal(self, host: &Host, names: &[String]) -> Result<Vec<String>> {
         match self {
             Manager::Apt => apt::simulate_removal(host, names),
-            Manager::Dnf => dnf::simulate_removal(host, names),
-            Manager::Yum => yum::simulate_removal(host, names),
+            Manager::Dnf => dnf::DNF.simulate_removal(host, names),
+            Manager::Yum => yum::YUM.simulate_removal(host, names),
             Manager::Zypper => zypper::simulate_removal(host, names),
         }
     }
 
-    /// Installs `names` in one transaction, without recommended packages, without removing or downgrading anything, and calls `begun` when
-    /// everything is fetched. Services of `deny` are not started by their packages. An interrupted transaction is finished first.
+    /// Installs `names` in one transaction, without recommended packages, without removing or downgrading anything, and tells `watch` how
+    /// far it is. Services of `deny` are not started by their packages. An interrupted transaction is finished first.
     ///
     /// # Errors
     /// Class `package` where a package or its script fails, with its words; `disk`, `memory`, `http`, `dns`, `proxy`, `tls` or
@@ -367,13 +206,13 @@ impl Manager {
         names: &[String],
         deny: &[String],
         survivor: &Survivor<'_>,
-        begun: &dyn Fn(),
+        watch: &dyn Fn(Moment<'_>),
     ) -> Result<()> {
         match self {
-            Manager::Apt => apt::install(host, names, deny, survivor, begun),
-            // No package starts a service there, and nothing is fetched ahead.
-            Manager::Dnf => dnf::install(host, names, survivor),
-            Manager::Yum => yum::install(host, names, survivor),
+            Manager::Apt => apt::install(host, names, deny, survivor, watch),
+            // No package starts a service there, and nothing is done meanwhile.
+            Manager::Dnf => dnf::DNF.install(host, names, survivor),
+            Manager::Yum => yum::YUM.install(host, names, survivor),
             Manager::Zypper => zypper::install(host, names, survivor),
         }
     }
@@ -385,8 +224,8 @@ impl Manager {
     pub fn download(self, host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
         match self {
             Manager::Apt => apt::download(host, names, survivor),
-            Manager::Dnf => dnf::download(host, names),
-            Manager::Yum => yum::download(host, names),
+            Manager::Dnf => dnf::DNF.download(host, names),
+            Manager::Yum => yum::YUM.download(host, names),
             Manager::Zypper => zypper::download(host, names),
         }
     }
@@ -435,8 +274,8 @@ impl Manager {
         match self {
             Manager::Apt => apt::remove(host, names, purge, survivor),
             // What is configuration goes with the package, and what somebody changed stays, under another name.
-            Manager::Dnf => dnf::remove(host, names, survivor),
-            Manager::Yum => yum::remove(host, names, survivor),
+            Manager::Dnf => dnf::DNF.remove(host, names, survivor),
+            Manager::Yum => yum::YUM.remove(host, names, survivor),
             Manager::Zypper => zypper::remove(host, names, survivor),
         }
     }
@@ -448,9 +287,9 @@ impl Manager {
     /// Class `package` where something is left; `locked` where another process holds a lock.
     pub fn finish(self, host: &Host, going: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
         match self {
-            Manager::Apt => dpkg::finish(host, going, deny, survivor),
-            Manager::Dnf => dnf::finish(host, going, survivor),
-            Manager::Yum => yum::finish(host, going, survivor),
+            Manager::Apt => apt::finish(host, going, deny, survivor),
+            Manager::Dnf => dnf::DNF.finish(host, going, survivor),
+            Manager::Yum => yum::YUM.finish(host, going, survivor),
             Manager::Zypper => zypper::finish(host, going, survivor),
         }
     }
@@ -538,6 +377,27 @@ impl Manager {
         }
     }
 
+    /// Where a proxy is kept for it.
+    pub fn proxy_place(self) -> ProxyPlace {
+        match self {
+            Manager::Apt => {
+                ProxyPlace::Files("/etc/apt/apt.conf.d/95surefoot-proxy", "/etc/apt/auth.conf.d/95surefoot-proxy.conf")
+            }
+            Manager::Dnf => ProxyPlace::Setting(dnf::SETTINGS),
+            Manager::Yum => ProxyPlace::Setting(yum::SETTINGS),
+            Manager::Zypper => ProxyPlace::Administrators(zypper::PROXY),
+        }
+    }
+
+    /// The file in which it is told a proxy by the host's own settings; none where it is told none.
+    pub fn own_proxy(self) -> Option<PathBuf> {
+        match self.proxy_place() {
+            ProxyPlace::Files(..) => apt::own_proxy(Path::new("/etc/apt")),
+            ProxyPlace::Setting(file) => rpm::repos::own_proxy(Path::new(file)).map(|_| file.into()),
+            ProxyPlace::Administrators(file) => zypper::own_proxy(Path::new(file)),
+        }
+    }
+
     /// Locks that somebody else holds, each with the holder. Only root may ask.
     ///
     /// # Errors
@@ -593,23 +453,6 @@ impl Manager {
     }
 }
 
-impl Dpkg {
-    /// The package `name`, if something of it is there.
-    fn known(&self, name: &str) -> Option<Package> {
-        let package = self.package(name).filter(|package| package.status != "not-installed")?;
-        let state = if package.is_installed() {
-            State::Installed
-        } else if self.is_almost_gone(name) {
-            State::AlmostGone
-        } else if package.is_only_configuration() {
-            State::Configuration
-        } else {
-            State::Unfinished
-        };
-        Some(Package { version: package.version.clone(), state })
-    }
-}
-
 /// Does a line of `--verify` name `path`? (`??5?????? c /etc/x`, or `missing   c /etc/x`)
 fn tells_change(verified: &str, path: &str) -> bool {
     verified.lines().any(|line| line.split_once(" c ").is_some_and(|(_, named)| named.trim_start() == path))
@@ -618,42 +461,6 @@ fn tells_change(verified: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpkg::tests::{STATUS, database};
-
-    #[test]
-    fn how_much_of_a_package_is_there() {
-        let status = format!("{STATUS}\nPackage: gone\nStatus: deinstall ok not-installed\nArchitecture: amd64\n");
-        let (_folder, dpkg) = database(&status, &[]);
-        let known = |name: &str| dpkg.known(name).map(|package| (package.version, package.state));
-        for (name, wanted) in [
-            ("tar", Some(("1.34", State::Installed))),
-            ("tar:amd64", Some(("1.34", State::Installed))),
-            ("libc6:i386", Some(("2.36-8", State::Installed))),
-            ("nginx", Some(("1.22", State::AlmostGone))),
-            ("redis-server", Some(("5:7.0", State::Unfinished))),
-            ("gone", None),
-            ("never-seen", None),
-        ] {
-            assert_eq!(known(name), wanted.map(|(version, state)| (version.to_owned(), state)), "{name}");
-        }
-    }
-
-    #[test]
-    fn names_may_tell_the_own_architecture() {
-        let moved = |name: &str| Move { name: name.into(), from: None, to: "2".into() };
-        let solution = Solution {
-            new: vec![moved("a"), moved("c:i386")],
-            upgraded: vec![moved("b")],
-            removed: vec![moved("d")],
-            native: ":amd64".into(),
-            ..Solution::default()
-        };
-        for (name, moves) in [("a", true), ("a:amd64", true), ("b", true), ("c", false), ("c:i386", true), ("d", false)]
-        {
-            assert_eq!(solution.version_of(name).is_some(), moves, "{name}");
-        }
-    }
-
     #[test]
     fn what_is_said_of_changed_files() {
         let path = "/etc/nginx/sites-available/default";

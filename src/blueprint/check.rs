@@ -1,13 +1,17 @@
 //! Is a value one that an input takes?
 
+use std::num::NonZero;
+
+use steps::kinds::is_host_with_port;
 use steps::kinds::units::Size;
 
 use super::spec::{InputSpec, Scalar, Sort};
+use super::template::is_template;
 
 /// The value of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text, secret, choice, host name or path.
+    /// Text, secret, choice, host name, port, server or path.
     Text(String),
     /// Yes or no.
     Bool(bool),
@@ -56,6 +60,14 @@ pub fn typed(spec: &InputSpec, text: &str) -> Result<Value, String> {
         Sort::Hostname => {
             wrong("a host name (letters, digits and '-', parts of at most 63 between dots) or an IPv4 address")
         }
+        Sort::Port if text.parse::<NonZero<u16>>().is_ok_and(|port| port.to_string() == text) => {
+            Ok(Value::Text(text.to_owned()))
+        }
+        Sort::Port => wrong("a port: a whole number from 1 to 65535"),
+        Sort::Server if is_host_with_port(text) || text.is_empty() && can_be_empty(spec) => {
+            Ok(Value::Text(text.to_owned()))
+        }
+        Sort::Server => wrong("a server with its port, such as db.example.com:5432, 10.0.0.1:5432 or [fd00::1]:5432"),
         Sort::Path if is_path(text) => Ok(Value::Text(text.to_owned())),
         Sort::Path => wrong("an absolute path without '..'"),
         Sort::Text | Sort::Secret => {
@@ -87,6 +99,7 @@ pub fn scalar(spec: &InputSpec, scalar: &Scalar) -> Result<Value, String> {
             Ok(bytes) => bounds(spec, Size(bytes)),
             Err(_) => Err(format!("{bytes} is not {}", Size::EXPECTED)),
         },
+        (Sort::Port, Scalar::Integer(port)) => typed(spec, &port.to_string()),
         (Sort::Secret, _) => Err("the value is not a text; put it in quotes".to_owned()),
         (Sort::Bool, Scalar::Integer(value)) => Err(format!("{value} is not true or false")),
         (Sort::Size, Scalar::Bool(value)) => Err(format!("{value} is not {}", Size::EXPECTED)),
@@ -101,6 +114,11 @@ fn bounds(spec: &InputSpec, size: Size) -> Result<Value, String> {
         (_, Some(max)) if size > max => Err(format!("{size} is more than {max}")),
         _ => Ok(Value::Size(size.0)),
     }
+}
+
+/// Does its default tell that it can be left empty?
+fn can_be_empty(spec: &InputSpec) -> bool {
+    matches!(&spec.input.default, Some(Scalar::Text(text)) if text.is_empty() || is_template(text))
 }
 
 fn is_hostname(text: &str) -> bool {

@@ -89,6 +89,7 @@ pub fn facts(name: &str) -> Facts {
         firewalld_zone: None,
         apparmor: false,
         fips: false,
+        image: false,
         machine_id: "0123456789abcdef0123456789abcdef".to_owned(),
         boot_id: "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
         hostname: "host".to_owned(),
@@ -172,20 +173,27 @@ fn likely(spec: &InputSpec) -> Value {
         Sort::Bool => Value::Bool(true),
         Sort::Choice => Value::Text(spec.input.choices.first().cloned().unwrap_or_default()),
         Sort::Hostname => Value::Text("host.example.com".to_owned()),
+        Sort::Port => Value::Text("8080".to_owned()),
+        Sort::Server => Value::Text("server.example.com:8080".to_owned()),
         Sort::Path => Value::Text("/srv/sample".to_owned()),
         Sort::Size => Value::Size(least.max(64 << 20).min(spec.input.max.map_or(u64::MAX, |max| max.0))),
         Sort::Text | Sort::Secret => {
             let most = spec.input.max.map_or(u64::MAX, |max| max.0);
             const TRIED: [&str; 9] =
                 ["sample", "8080", "1", "1.0", "a", "A", "sample@example.com", "https://example.com/", FINGERPRINT];
-            let fits = |text: &&&str| super::check::typed(spec, text).is_ok();
-            if let Some(text) = TRIED.iter().find(fits).filter(|_| spec.pattern.is_some()) {
-                return Value::Text((*text).to_owned());
-            }
             let length = spec.input.generate.map_or(8, |length| length as u64).max(least).min(most).min(4096);
             let length = usize::try_from(length).unwrap_or(8);
-            if spec.is_secret() {
-                return Value::Text(super::secret::marker(&spec.name, length));
+            let fits = |text: &str| super::check::typed(spec, text).is_ok();
+            // Each secret is another one, where its pattern lets it.
+            let marker = spec.is_secret().then(|| super::secret::marker(&spec.name, length));
+            if spec.pattern.is_some()
+                && !marker.as_deref().is_some_and(fits)
+                && let Some(text) = TRIED.iter().find(|text| fits(text))
+            {
+                return Value::Text((*text).to_owned());
+            }
+            if let Some(marker) = marker {
+                return Value::Text(marker);
             }
             Value::Text("sample".chars().cycle().take(length).collect())
         }

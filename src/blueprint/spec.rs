@@ -92,6 +92,10 @@ pub enum Sort {
     Choice,
     /// Name of a host, or an IPv4 address.
     Hostname,
+    /// TCP port; templates see it as a text.
+    Port,
+    /// Host with a port; empty where the default can be.
+    Server,
     /// Absolute path.
     Path,
     /// Number of bytes; templates see it as a number.
@@ -104,7 +108,7 @@ pub enum Sort {
 pub enum Scalar {
     /// `true` or `false`.
     Bool(bool),
-    /// A number of bytes.
+    /// A number: of bytes, or of a port.
     Integer(i64),
     /// A template.
     Text(String),
@@ -166,7 +170,10 @@ pub struct Found {
 
 /// The keys that not every type of input has, with the types that have them.
 pub const SOME_TYPES: [(&str, &[Sort]); 7] = [
-    ("default", &[Sort::Text, Sort::Bool, Sort::Choice, Sort::Hostname, Sort::Path, Sort::Size]),
+    (
+        "default",
+        &[Sort::Text, Sort::Bool, Sort::Choice, Sort::Hostname, Sort::Port, Sort::Server, Sort::Path, Sort::Size],
+    ),
     ("choices", &[Sort::Choice]),
     ("generate", &[Sort::Secret]),
     ("min", &[Sort::Text, Sort::Secret, Sort::Size]),
@@ -177,12 +184,14 @@ pub const SOME_TYPES: [(&str, &[Sort]); 7] = [
 
 impl Sort {
     /// Every type with its name.
-    pub const ALL: [(Sort, &'static str); 7] = [
+    pub const ALL: [(Sort, &'static str); 9] = [
         (Sort::Text, "text"),
         (Sort::Secret, "secret"),
         (Sort::Bool, "bool"),
         (Sort::Choice, "choice"),
         (Sort::Hostname, "hostname"),
+        (Sort::Port, "port"),
+        (Sort::Server, "server"),
         (Sort::Path, "path"),
         (Sort::Size, "size"),
     ];

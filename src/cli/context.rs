@@ -1,5 +1,6 @@
 //! From the command line to an exit code.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -9,7 +10,7 @@ use std::time::SystemTime;
 use ::console::Term;
 use anyhow::Result;
 use clap::FromArgMatches;
-use distro::{Class, Facts, Fault, Host, Look, Runner, selinux};
+use distro::{Class, Facts, Fault, Host, Look, Runner, packages, selinux};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Cli, Command, Form, Talk};
@@ -214,11 +215,21 @@ impl Context {
         Ok(())
     }
 
-    /// Shows what an uninstall is about to do.
-    pub fn show_undo(&self, product: &str, parts: &[(String, Item)], purge: bool) {
+    /// Shows what an uninstall is about to do; packages of `staying` are kept, each with why.
+    ///
+    /// # Errors
+    /// Those of `staying`, which is asked where somebody is to see it.
+    pub fn show_undo(
+        &self,
+        product: &str,
+        parts: &[(String, Item)],
+        staying: impl FnOnce() -> Result<BTreeMap<String, String>>,
+        purge: bool,
+    ) -> Result<()> {
         if self.verbosity > Verbosity::Quiet && !self.json() {
-            self.console.say(&undo_view(product, parts, purge, &Style::stderr()));
+            self.console.say(&undo_view(product, parts, &staying()?, purge, &Style::stderr()));
         }
+        Ok(())
     }
 
     /// Writes down from now on what happens in this run.
@@ -234,6 +245,9 @@ impl Context {
     /// # Errors
     /// Where it cannot be told what it is.
     pub fn host(&self) -> Result<Host> {
+        for password in packages::passwords(Path::new("/")) {
+            self.redactor.learn(&password);
+        }
         let runner = Runner::new(self.bus.clone(), self.stops.clone());
         let mut host = Host { facts: Facts::gather(Path::new("/"))?, runner, root: nix::unistd::geteuid().is_root() };
         let look = Look::new(&host);

@@ -26,8 +26,7 @@ pub fn run(context: &Context, args: &EndpointsArgs) -> Result<i32> {
     }
     let (_, resources) = plan::expand(&|facts| product.expand(facts), &host.facts)?;
     let named: Vec<Endpoint> = resources.iter().flat_map(|(_, _, resource)| resource.endpoints()).collect();
-    let mut wanted: Vec<Wanted> =
-        named.iter().map(|endpoint| Wanted { endpoint: endpoint.clone(), ours: true }).collect();
+    let mut wanted: Vec<Wanted> = named.iter().cloned().map(Wanted::ours).collect();
     if resources.iter().any(|(_, _, resource)| resource.packages().is_some()) {
         wanted.extend(endpoints::of_package_manager(&host, &named)?);
     }

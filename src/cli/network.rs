@@ -5,7 +5,7 @@ use std::io::Read;
 use anyhow::{Context as _, Result};
 use distro::files::Meta;
 use distro::network::{self, Given, Network, Proxy, Scheme, Setting};
-use distro::packages::Manager;
+use distro::packages::{Manager, ProxyPlace};
 use distro::{Class, Facts, Fault, Host};
 use steps::resources::ca::Ca;
 use steps::resources::file::File;
@@ -87,27 +87,37 @@ fn refuse_tls_to_old(network: &Network, facts: &Facts) -> Result<()> {
 /// What lets the host itself use the proxy. It is one for the whole host, so that two products that want different ones are a conflict.
 fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
     let (settings, logins) = network.lasting_apt_settings();
-    let settings_file = match Manager::of(facts) {
-        Some(Manager::Zypper) => {
-            let advice = "leave it out, and write the proxy into that file (`yast proxy`)";
-            return Err(Fault::new(
-                Class::Unsupported,
-                "--keep-proxy is not for zypper: /etc/sysconfig/proxy is the administrator's",
-            )
-            .advice(advice)
-            .into());
-        }
-        Some(Manager::Dnf) => Some("/etc/dnf/dnf.conf"),
-        Some(Manager::Yum) => Some("/etc/yum.conf"),
-        _ => None,
-    };
-    if let Some(file) = settings_file.filter(|_| !logins.is_empty()) {
-        let name = Manager::of(facts).map_or("it", Manager::name);
-        let message = format!("{name} keeps the login to a proxy in {file}, which everybody reads");
-        return Err(Fault::new(Class::Usage, message).advice("leave --keep-proxy out: a run takes any login").into());
-    }
+    // Where there is none, the system is not supported, which is told in its place.
+    let manager = Manager::of(facts).unwrap_or(Manager::Apt);
+    let (name, has_login) = (manager.name(), !logins.is_empty());
     let mut resources: Vec<Box<dyn Resource>> = Vec::new();
-    if logins.is_empty() {
+    let setting: Box<dyn Resource> = match manager.proxy_place() {
+        ProxyPlace::Administrators(file) => {
+            let message = format!("--keep-proxy is not for {name}: {file} is the administrator's");
+            let advice = "leave it out, and write the proxy into that file (`yast proxy`)";
+            return Err(Fault::new(Class::Unsupported, message).advice(advice).into());
+        }
+        ProxyPlace::Setting(file) if has_login => {
+            let message = format!("{name} keeps the login to a proxy in {file}, which everybody reads");
+            let advice = "leave --keep-proxy out: a run takes any login";
+            return Err(Fault::new(Class::Usage, message).advice(advice).into());
+        }
+        ProxyPlace::Setting(file) => {
+            // It has one for everything.
+            let proxy = network.proxy_for("https", "").or_else(|| network.proxy_for("http", ""));
+            let (path, section, key) = (file.to_owned(), "main".to_owned(), "proxy".to_owned());
+            let value = proxy.map_or(String::new(), Proxy::url);
+            Box::new(Ini { path, section, key, value, sensitive: false, stage: Stage::Configure })
+        }
+        ProxyPlace::Files(file, of_logins) => {
+            if has_login {
+                let meta = Meta::root(0o600);
+                resources.push(Box::new(File { meta, sensitive: true, ..File::new(of_logins, logins) }));
+            }
+            Box::new(File::new(file, settings))
+        }
+    };
+    if !has_login {
         // Everybody may read that file, so that it is no place for a password.
         let variables = network.lasting_environment(None).into_iter().map(|(key, value)| KeyValue {
             path: "/etc/environment".to_owned(),
@@ -119,19 +129,8 @@ fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
             stage: Stage::Configure,
         });
         resources.extend(variables.map(|variable| Box::new(variable) as Box<dyn Resource>));
-    } else {
-        let path = "/etc/apt/auth.conf.d/95surefoot-proxy.conf";
-        resources.push(Box::new(File { meta: Meta::root(0o600), sensitive: true, ..File::new(path, logins) }));
     }
-    if let Some(file) = settings_file {
-        // It has one for everything.
-        let proxy = network.proxy_for("https", "").or_else(|| network.proxy_for("http", ""));
-        let (path, section, key) = (file.to_owned(), "main".to_owned(), "proxy".to_owned());
-        let value = proxy.map_or(String::new(), Proxy::url);
-        resources.push(Box::new(Ini { path, section, key, value, sensitive: false, stage: Stage::Configure }));
-    } else {
-        resources.push(Box::new(File::new("/etc/apt/apt.conf.d/95surefoot-proxy", settings)));
-    }
+    resources.push(setting);
     Ok(resources)
 }
 

@@ -6,6 +6,7 @@ use distro::Host;
 use super::context::{Context, need_root};
 use super::product::{Product, Source, Unclear};
 use super::{StatusArgs, WhatArgs};
+use crate::engine::lock;
 use crate::engine::state::{LastRun, State};
 use crate::engine::store::Store;
 use crate::report::status::StatusTold;
@@ -19,12 +20,25 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<i32> {
     need_root(&host, "status")?;
     let products = args.product.clone().map_or_else(Store::products, |product| vec![product]);
     let mut drift = false;
-    let mut all = Vec::new();
+    let (mut all, mut failed) = (Vec::new(), None);
     for product in products {
-        let told = look(context, &host, &product)?;
+        let told = match look(context, &host, &product) {
+            Ok(told) => told,
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
         // Who names one expects it to be there: a misspelt name must not look well.
         drift |= told.differs() || args.product.is_some() && !told.installed;
         all.push(told);
+    }
+    // What keeps one product from being looked at says nothing of the others. A program gets one document: the failure.
+    if let Some(error) = failed {
+        if !all.is_empty() && !context.json() {
+            context.print_status(&all)?;
+        }
+        return Err(error);
     }
     context.print_status(&all)?;
     Ok(if args.exit_code && drift { 2 } else { 0 })
@@ -51,7 +65,11 @@ fn installed(state: &State) -> bool {
 }
 
 fn last_run(last: &LastRun) -> String {
-    let how = last.ended.as_deref().unwrap_or("cut off");
+    let how = match &last.ended {
+        Some(ended) => ended,
+        None if lock::is_at_work(&last.run) == Some(true) => "at work",
+        None => "cut off",
+    };
     let attempts = if last.attempt > 1 { format!(", {} attempts", last.attempt) } else { String::new() };
     format!("{} {how}{attempts} ({})", last.action, last.run)
 }

@@ -16,7 +16,7 @@ use crate::engine::lock::Lock;
 use crate::engine::session::{self, Session};
 use crate::engine::state::State;
 use crate::engine::store::{self, Store};
-use crate::engine::uninstall::{Taken, take_back};
+use crate::engine::uninstall::{Taken, staying, take_back};
 use crate::report::run_log::{self, LOGS};
 
 /// Runs it.
@@ -39,7 +39,7 @@ pub fn run(context: &Context, args: &UninstallArgs) -> Result<i32> {
     let product = choose(args.product.as_deref(), what, fits)?;
     let store = Store::new(&product);
     let run = super::install::new_run_id()?;
-    let _lock = Lock::take(&run, &product)?;
+    let lock = Lock::take(&run, &product)?;
     if !store.exists() {
         // What a purge was about to remove last may still be there. Where the journal was lost, originals and secrets stay.
         if args.purge {
@@ -67,11 +67,12 @@ pub fn run(context: &Context, args: &UninstallArgs) -> Result<i32> {
         Some(last) => RunId { run: last.run.clone(), attempt: last.attempt + 1, product: product.clone() },
         None => RunId { run, attempt: 1, product: product.clone() },
     };
+    lock.assign(&id.run, &product)?;
     context.bus.is_run(id.clone());
     super::install::settle_host(&host)?;
     let mut parts = state.to_undo();
     parts.retain(|(_, item)| purge || !matches!(item.undo, steps::Undo::PurgePackage { .. }));
-    context.show_undo(&product, &parts, purge);
+    context.show_undo(&product, &parts, || staying(&host, &state), purge)?;
     if !args.yes && !context.confirm("Take this away?")? {
         context.bus.warn("nothing was changed");
         return Ok(0);

@@ -11,6 +11,7 @@ use distro::{Class, Fault};
 
 use crate::engine::event::{Event, What};
 use crate::engine::failure::Failure;
+use crate::engine::lock;
 use crate::report::card::card;
 use crate::report::run_log;
 use crate::report::style::Style;
@@ -22,9 +23,17 @@ enum Answer {
     /// It ended without a failure; says how.
     Ended(String),
     /// It runs still, or was cut off.
-    Open,
+    Open(Open),
     /// It has not begun: its question waits, or the answer to it was no.
     NotBegun,
+}
+
+/// A run that has not said how it ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Open {
+    run: String,
+    product: String,
+    is_uninstall: bool,
 }
 
 /// Shows the card of the last failure of `product` (of the product that ran last where none is given) on stdout; with `json`
@@ -48,11 +57,27 @@ fn told(answer: &Answer, json: bool, style: &Style) -> Result<String> {
         Answer::Failed(failure) => card(failure, style),
         _ if json => "null\n".to_owned(),
         Answer::Ended(result) => format!("the last run did not fail: {result}\n"),
-        Answer::Open => "the last run has not ended: it is still running (surefoot log --follow shows it),\n\
-             or it was cut off (surefoot install --resume goes on with it)\n"
-            .to_owned(),
+        Answer::Open(open) => open.told(lock::is_at_work(&open.run)),
         Answer::NotBegun => "the last run did not begin: its question was not answered with yes\n".to_owned(),
     })
+}
+
+impl Open {
+    /// What there is to say of it; `is_at_work`, where that is known.
+    fn told(&self, is_at_work: Option<bool>) -> String {
+        let go_on = match self.is_uninstall {
+            true => format!("surefoot uninstall {} --resume", self.product),
+            false => "surefoot install --resume".to_owned(),
+        };
+        let running = "it is still running (surefoot log --follow shows it)";
+        let cut_off = format!("it was cut off ({go_on} goes on with it)");
+        let how = match is_at_work {
+            Some(true) => running.to_owned(),
+            Some(false) => cut_off,
+            None => format!("{running},\nor {cut_off}"),
+        };
+        format!("the last run has not ended: {how}\n")
+    }
 }
 
 fn answer(logs: &Path, product: Option<&str>) -> Result<Answer> {
@@ -92,9 +117,12 @@ fn last_of(path: &Path) -> Result<Answer> {
         // Half a line that a kill left behind, or an event of a newer version.
         let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
         match event.what {
-            What::RunStarted { .. } => answer = Answer::Open,
+            What::RunStarted { action, .. } => {
+                let is_uninstall = action == "uninstall";
+                answer = Answer::Open(Open { run: event.run, product: event.product, is_uninstall });
+            }
             What::Failed { failure } => answer = Answer::Failed(failure),
-            What::RunEnded { result, .. } if answer == Answer::Open => answer = Answer::Ended(result),
+            What::RunEnded { result, .. } if matches!(answer, Answer::Open(_)) => answer = Answer::Ended(result),
             _ => {}
         }
     }
@@ -124,6 +152,10 @@ mod tests {
 
     fn failure(message: &str) -> Box<Failure> {
         Box::new(Failure::of(&Fault::new(Class::Port, message).into(), Place::default()))
+    }
+
+    fn open(is_uninstall: bool) -> Open {
+        Open { run: "r1".to_owned(), product: "p".to_owned(), is_uninstall }
     }
 
     fn started() -> What {
@@ -156,7 +188,7 @@ mod tests {
             (vec![(1, started()), (1, failed()), (1, ended("failed"))], Answer::Failed(failure("port 80 is taken"))),
             (vec![(1, started()), (1, failed())], Answer::Failed(failure("port 80 is taken"))),
             (vec![(1, started()), (1, failed()), (2, started()), (2, ended("done"))], Answer::Ended("done".into())),
-            (vec![(1, started()), (1, failed()), (2, started())], Answer::Open),
+            (vec![(1, started()), (1, failed()), (2, started())], Answer::Open(open(false))),
             (vec![(1, What::Warning { text: "memory is short".into() })], Answer::NotBegun),
             (vec![(1, failed())], Answer::Failed(failure("port 80 is taken"))),
         ];
@@ -198,9 +230,31 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_has_not_ended_is_at_work_or_was_cut_off() {
+        let begin = "the last run has not ended: ";
+        let running = "it is still running (surefoot log --follow shows it)";
+        let cut_off = "it was cut off (surefoot install --resume goes on with it)";
+        for (is_at_work, wanted) in [
+            (Some(true), format!("{begin}{running}\n")),
+            (Some(false), format!("{begin}{cut_off}\n")),
+            (None, format!("{begin}{running},\nor {cut_off}\n")),
+        ] {
+            assert_eq!(open(false).told(is_at_work), wanted);
+        }
+        let wanted = format!("{begin}it was cut off (surefoot uninstall p --resume goes on with it)\n");
+        assert_eq!(open(true).told(Some(false)), wanted);
+        let logs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(logs.path().join("p")).unwrap();
+        let What::RunStarted { version, title, log, .. } = started() else { unreachable!() };
+        let begun = What::RunStarted { action: "uninstall".to_owned(), version, title, log, steps: 1, resources: 1 };
+        std::fs::write(run_log::path(logs.path(), "p", "r1"), line(1, begun)).unwrap();
+        assert_eq!(answer(logs.path(), None).unwrap(), Answer::Open(open(true)));
+    }
+
+    #[test]
     fn without_a_failure_json_is_null() {
         let style = Style { width: 80, colour: false, unicode: false };
-        assert_eq!(told(&Answer::Open, true, &style).unwrap(), "null\n");
+        assert_eq!(told(&Answer::Open(open(false)), true, &style).unwrap(), "null\n");
         assert_eq!(told(&Answer::Ended("done".into()), false, &style).unwrap(), "the last run did not fail: done\n");
         let text = told(&Answer::Failed(failure("x")), true, &style).unwrap();
         assert_eq!(serde_json::from_str::<Failure>(&text).unwrap(), *failure("x"));

@@ -8,7 +8,7 @@ use distro::{Class, Fault, Look};
 use serde_json::Value;
 use steps::{Change, Probe, Resource, Stage};
 
-use super::event::{What, millis};
+use super::event::{Place, What, millis};
 use super::journal::{Outcome, Record};
 use super::packages::services_first;
 use super::plan::{self, Expand, Plan, Wanted};
@@ -25,6 +25,9 @@ pub struct Tally {
     /// Services that only took up what was changed elsewhere in this run.
     pub restarted: usize,
 }
+
+/// Where a run is: what it says happens at this place, and which resource of how many is in hand.
+pub(super) type Here = (Place, Option<(usize, usize)>);
 
 /// A run at work.
 pub struct Install<'s, 'a> {
@@ -121,6 +124,15 @@ impl<'s, 'a> Install<'s, 'a> {
         Ok(entries)
     }
 
+    pub(super) fn here(&self) -> Here {
+        (self.session.bus.place(), self.position)
+    }
+
+    pub(super) fn go_to(&mut self, (place, position): Here) {
+        self.session.bus.set_place(place);
+        self.position = position;
+    }
+
     /// It is the next one's turn.
     pub(super) fn next_turn(&mut self) {
         self.turns.0 += 1;
@@ -164,7 +176,7 @@ impl<'s, 'a> Install<'s, 'a> {
                 self.say_changing(&changes);
                 match self.session.with_cx(&look, id, |cx| resource.launch(cx, &changes)) {
                     Ok(true) => {
-                        self.step_at_work(id).into_iter().for_each(|step| step.launched += 1);
+                        self.step_at_work(stage, id).into_iter().for_each(|step| step.launched += 1);
                         let (position, rest) = (self.position, Vec::new());
                         return Ok(Some(Launched { entry, changes, restart, position, began, rest }));
                     }
@@ -232,7 +244,7 @@ impl<'s, 'a> Install<'s, 'a> {
             self.tally.restarted += 1;
         } else {
             self.tally.changed += 1;
-            if let Some(step) = self.step_at_work(&id) {
+            if let Some(step) = self.step_at_work(resource.stage(), &id) {
                 step.changed += 1;
             }
         }
@@ -308,7 +320,7 @@ impl<'s, 'a> Install<'s, 'a> {
     }
 
     /// Ends the steps that have begun, but for those of which something was launched.
-    fn end_steps(&mut self) {
+    pub(super) fn end_steps(&mut self) {
         let steps: Vec<String> =
             self.at_work.iter().filter(|step| step.launched == 0).map(|step| step.id.clone()).collect();
         steps.iter().for_each(|step| self.end_step(step));
@@ -323,9 +335,11 @@ impl<'s, 'a> Install<'s, 'a> {
         self.session.bus.set_place(place);
     }
 
-    pub(super) fn step_at_work(&mut self, id: &str) -> Option<&mut StepAtWork> {
+    /// The step of the resource `id`, or what does the same for all steps.
+    pub(super) fn step_at_work(&mut self, stage: Stage, id: &str) -> Option<&mut StepAtWork> {
         let step = id.split('/').next().unwrap_or_default();
-        self.at_work.iter_mut().find(|at_work| at_work.id == step || at_work.id == plan::OWN_STEP)
+        let is_its = |at_work: &&mut StepAtWork| at_work.id == step || at_work.id == plan::OWN_STEP;
+        self.at_work.iter_mut().filter(|at_work| at_work.stage == stage).find(is_its)
     }
 }
 

@@ -75,6 +75,7 @@ pub fn expand(expand: &Expand<'_>, facts: &Facts) -> Result<(Vec<Step>, Vec<Want
             }
             resources.push((step.id.clone(), id, resource));
         }
+        refuse_contradiction(&resources, &step.id)?;
         steps.push(Step { id: step.id, kind: step.kind, skipped_by: step.skipped_by });
     }
     let manager = Manager::of(facts).unwrap_or(Manager::Apt);
@@ -83,6 +84,31 @@ pub fn expand(expand: &Expand<'_>, facts: &Facts) -> Result<(Vec<Step>, Vec<Want
     }
     resources.sort_by_key(|(_, _, resource)| resource.stage());
     Ok((steps, resources))
+}
+
+/// Two steps that want a file, a key of one or the name of a site for themselves, each in its own way, would take turns at it for ever.
+fn refuse_contradiction(resources: &[Wanted], step: &str) -> Result<()> {
+    let single = ["file:", "key:", "site:"];
+    let claims = |of_step: bool| {
+        let wanted = resources.iter().filter(move |(id, _, _)| (id == step) == of_step);
+        wanted
+            .flat_map(|(id, _, resource)| resource.claims().into_iter().map(move |claim| (id, resource.sort(), claim)))
+    };
+    let others: Vec<_> = claims(false).collect();
+    for (_, sort, claim) in claims(true).filter(|(_, _, claim)| single.iter().any(|kind| claim.thing.starts_with(kind)))
+    {
+        // What is edited by key may be made by another resource.
+        let differs = |other: &&(&String, &str, steps::Claim)| {
+            other.1 == sort && other.2.thing == claim.thing && other.2.wants != claim.wants
+        };
+        if let Some((other, _, _)) = others.iter().find(differs) {
+            let message = format!("steps '{other}' and '{step}' want one thing to be different: {}", claim.thing);
+            return Err(Fault::new(Class::Blueprint, message)
+                .advice("a host has one of it: leave one of the two out, or let both say the same")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 /// The package index, where packages are asked for.
@@ -117,7 +143,8 @@ pub fn make(blueprint: &Expand<'_>, host: &Host, facts: &Facts, state: &State, k
 pub fn prefetch<'r>(look: &Look<'_>, resources: impl Iterator<Item = &'r dyn Resource>) -> Result<()> {
     let (mut units, mut names) = (Vec::new(), Vec::new());
     for resource in resources {
-        units.extend(resource.units());
+        // Those of packages are asked about where one is to be upgraded.
+        units.extend(resource.packages().is_none().then(|| resource.units()).into_iter().flatten());
         names.extend(resource.packages().into_iter().flat_map(|set| set.names.iter().cloned()));
     }
     look.packages(names)?;
@@ -232,4 +259,37 @@ pub fn renames(steps: &[ExpandedStep], state: &State) -> Vec<Record> {
         }
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use steps::resources::directory::Directory;
+    use steps::resources::file::File;
+
+    use super::*;
+
+    #[test]
+    fn two_steps_cannot_want_one_file_to_be_different() {
+        let file = |step: &str, path: &str, content: &str| -> Wanted {
+            let file = File::new(path, content);
+            (step.to_owned(), id_of(step, &file), Box::new(file))
+        };
+        let folder = |step: &str| -> Wanted {
+            let folder = Directory { meta: distro::files::Meta::root(0o700), ..Directory::new("/x") };
+            (step.to_owned(), id_of(step, &folder), Box::new(folder))
+        };
+        for (wanted, contradiction) in [
+            (vec![file("a", "/x", "1"), file("b", "/x", "2")], true),
+            (vec![file("a", "/x", "1"), file("b", "/x", "1")], false),
+            (vec![file("a", "/x", "1"), file("b", "/y", "2")], false),
+            // Whichever sort of thing it is to be is told by the probes.
+            (vec![file("a", "/x", "1"), folder("b")], false),
+        ] {
+            let found = refuse_contradiction(&wanted, "b");
+            assert_eq!(found.is_err(), contradiction, "{wanted:?}");
+            if let Err(error) = found {
+                assert_eq!(error.to_string(), "steps 'a' and 'b' want one thing to be different: file:/x");
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -25,7 +26,7 @@ pub struct Session<'a> {
     pub key: Vec<u8>,
     /// What the journal says so far.
     pub state: State,
-    journal: RefCell<Journal>,
+    journal: Rc<RefCell<Journal>>,
     /// Records that say nothing a kill could hurt; they are written with the next one.
     later: Vec<Record>,
 }
@@ -42,7 +43,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         // What packages' scripts make is for their services, too, whatever the user's shell hides.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-        Self { host, bus, store, key, state, journal: RefCell::new(journal), later: Vec::new() }
+        Self { host, bus, store, key, state, journal: Rc::new(RefCell::new(journal)), later: Vec::new() }
     }
 
     /// Writes a record and waits until it is on disk.
@@ -81,11 +82,13 @@ impl<'a> Session<'a> {
 
     /// Looks at or changes a resource with everything that it may know.
     pub fn with_cx<T>(&self, look: &Look<'_>, id: &str, work: impl FnOnce(&Cx<'_>) -> Result<T>) -> Result<T> {
-        let survivor = |pid: u32| {
-            let start = distro::survivor::process_start_time(pid).unwrap_or(0);
-            self.journal.borrow_mut().write(Record::Child { pid, start })
-        };
+        let survivor = survivor(&self.journal);
         work(&Cx { host: self.host, look, memory: &self.state, key: &self.key, id, survivor: &survivor })
+    }
+
+    /// For work in which the session goes on: what the journal remembers stays for it as it is now.
+    pub fn apart(&self) -> Apart<'a> {
+        Apart { host: self.host, memory: self.state.clone(), key: self.key.clone(), journal: Rc::clone(&self.journal) }
     }
 
     /// What `resource` claims, as it is written down.
@@ -130,6 +133,30 @@ impl<'a> Session<'a> {
         Err(Fault::new(Class::Interrupted, "stopped on request; the resource in hand was finished and written down")
             .advice("go on whenever you like: nothing is lost")
             .into())
+    }
+}
+
+/// All that a resource may know, apart from a session that goes on meanwhile.
+pub struct Apart<'a> {
+    host: &'a Host,
+    memory: State,
+    key: Vec<u8>,
+    journal: Rc<RefCell<Journal>>,
+}
+
+impl Apart<'_> {
+    /// As [`Session::with_cx`].
+    pub fn with_cx<T>(&self, id: &str, work: impl FnOnce(&Cx<'_>) -> Result<T>) -> Result<T> {
+        let (look, survivor) = (Look::new(self.host), survivor(&self.journal));
+        work(&Cx { host: self.host, look: &look, memory: &self.memory, key: &self.key, id, survivor: &survivor })
+    }
+}
+
+/// Writes down who goes on without us.
+fn survivor(journal: &RefCell<Journal>) -> impl Fn(u32) -> Result<()> {
+    |pid| {
+        let start = distro::survivor::process_start_time(pid).unwrap_or(0);
+        journal.borrow_mut().write(Record::Child { pid, start })
     }
 }
 

@@ -46,39 +46,59 @@ impl Install<'_, '_> {
         self.catch_up(stage, launched)
     }
 
-    /// Waits for everything that was launched, and brings what was put off until then.
+    /// Waits for everything that was launched, and brings what was put off until then. What answers is waited for last: what comes after it
+    /// in its step needs the answer, and not its service manager's word.
     fn catch_up(&mut self, stage: Stage, launched: &mut VecDeque<Launched>) -> Result<()> {
         while let Some(mut one) = launched.pop_front() {
-            self.wait_for(stage, &one)?;
-            for (entry, position) in one.rest.drain(..) {
+            let rest = std::mem::take(&mut one.rest);
+            let step = one.entry.0.clone();
+            let answers = !rest.is_empty() && self.answers(stage, &one);
+            if answers {
+                launched.push_back(one);
+            } else {
+                self.wait_for(stage, &one)?;
+            }
+            for (entry, position) in rest {
                 self.position = position;
-                if let Some(one) = self.bring(stage, entry)? {
-                    self.wait_for(stage, &one)?;
+                match self.bring(stage, entry)? {
+                    Some(one) if answers => launched.push_back(one),
+                    Some(one) => self.wait_for(stage, &one)?,
+                    None => (),
                 }
             }
-            self.end_step(&one.entry.0);
+            if !launched.iter().any(|other| other.entry.0 == step) {
+                self.end_step(&step);
+            }
         }
         Ok(())
     }
 
+    /// Is it seen to answer while its service manager still starts it?
+    pub(super) fn answers(&self, stage: Stage, launched: &Launched) -> bool {
+        let (step, id, resource) = &launched.entry;
+        self.session.bus.enter(Some(stage), Some(step), Some(id));
+        let look = Look::new(self.session.host);
+        // What fails here is told by whoever waits for it.
+        self.session.with_cx(&look, id, |cx| resource.answers(cx)).unwrap_or(false)
+    }
+
     /// After a failure: what was launched is waited for and written down all the same.
     pub(super) fn give_up_on(&mut self, launched: VecDeque<Launched>) {
-        let (place, position) = (self.session.bus.place(), self.position);
+        let here = self.here();
         for one in launched {
             let id = one.entry.1.clone();
             if let Err(error) = self.wait_for(one.entry.2.stage(), &one) {
                 self.session.bus.say(What::Warning { text: format!("{id} failed, too: {error:#}") });
             }
         }
-        self.session.bus.set_place(place);
-        self.position = position;
+        self.go_to(here);
     }
 
     /// Waits for what was launched: apply; probe; outcome.
     pub(super) fn wait_for(&mut self, stage: Stage, launched: &Launched) -> Result<()> {
         let (step, id, resource) = &launched.entry;
         self.position = launched.position;
-        self.step_at_work(id).into_iter().for_each(|step| step.launched -= 1);
+        self.step_at_work(stage, id).into_iter().for_each(|step| step.launched -= 1);
         self.session.bus.enter(Some(stage), Some(step), Some(id));
         let look = Look::new(self.session.host);
         let applied = self.session.with_cx(&look, id, |cx| resource.apply(cx, &launched.changes));

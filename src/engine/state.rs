@@ -1,13 +1,17 @@
 //! What the journal says: the one function that derives state from records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Result;
 use distro::{Class, Fault};
 use serde::Serialize;
 use serde_json::Value;
+use steps::Undo;
 
 use super::journal::{ClaimTold, ItemTold, Outcome, Record, UndoOutcome};
+
+/// What the name of a package's claim begins with.
+const PACKAGE: &str = "package:";
 
 /// Whose a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,7 +41,7 @@ impl Ownership {
 pub struct Item {
     /// Name of the part.
     pub item: String,
-    /// How to take it back, as its **first** intent says.
+    /// How to take it back, as its **first** intent says; whether a package is a dependency, as the last one does.
     pub undo: steps::Undo,
     /// Is it the user's data?
     pub data: bool,
@@ -45,6 +49,8 @@ pub struct Item {
     pub wrote: Vec<String>,
     /// Order of first intents: undo goes backwards.
     pub order: usize,
+    /// Was it begun to take it back, with nothing said of what came of it?
+    pub going: bool,
 }
 
 /// What is known of a resource.
@@ -63,7 +69,6 @@ pub struct Entry {
 impl Entry {
     /// Whose it is.
     pub fn ownership(&self) -> Ownership {
-        use steps::Undo;
         let made = |item: &Item| {
             matches!(
                 item.undo,
@@ -149,6 +154,10 @@ impl State {
             Record::Attempt { run, attempt, action, boot_id, purge, .. } => {
                 let same = self.last.as_ref().filter(|last| last.run == *run);
                 let changed = same.map_or(0, |last| last.changed);
+                // For good: what is mended since looks like any other package.
+                if self.is_cut_off() {
+                    self.forget_dependencies(|_| true);
+                }
                 self.child = self.child.filter(|_| self.last.as_ref().is_some_and(|last| last.boot_id == *boot_id));
                 self.last = Some(LastRun {
                     run: run.clone(),
@@ -160,22 +169,26 @@ impl State {
                     changed,
                 });
             }
-            Record::Found { resource, claims } => self.entry(resource).claims.clone_from(claims),
+            Record::Found { resource, claims } => self.claim(resource, claims),
             Record::Intent { resource, claims, items } => {
-                self.entry(resource).claims.clone_from(claims);
-                self.entry(resource).open = true;
                 for item in items {
                     self.intend(resource, item, false);
                 }
+                self.claim(resource, claims);
+                self.entry(resource).open = true;
             }
             Record::Inherited { resource, items, .. } => {
                 for item in items {
                     self.intend(resource, item, true);
                 }
+                self.forget_claimed_dependencies();
             }
             Record::Child { pid, start } => self.child = Some((*pid, *start)),
             Record::Outcome { resource, result } => {
-                self.child = None;
+                // Services come up while a transaction goes on.
+                if is_packages(resource) {
+                    self.child = None;
+                }
                 let entry = self
                     .resources
                     .get_mut(resource)
@@ -198,11 +211,13 @@ impl State {
             }
             Record::Undo { resource, item } => {
                 self.item(resource, item)
-                    .ok_or_else(|| format!("undo of '{item}' of '{resource}', which is not ours"))?;
+                    .ok_or_else(|| format!("undo of '{item}' of '{resource}', which is not ours"))?
+                    .going = true;
             }
             Record::Undone { resource, item, result } => {
                 self.item(resource, item)
-                    .ok_or_else(|| format!("undone '{item}' of '{resource}', which is not ours"))?;
+                    .ok_or_else(|| format!("undone '{item}' of '{resource}', which is not ours"))?
+                    .going = false;
                 let entry = self.entry(resource);
                 entry.seen = None;
                 entry.open = false;
@@ -234,12 +249,59 @@ impl State {
         self.resources.entry(resource.to_owned()).or_default()
     }
 
-    fn item(&self, resource: &str, item: &str) -> Option<&Item> {
-        self.resources.get(resource)?.items.iter().find(|known| known.item == item)
+    fn item(&mut self, resource: &str, item: &str) -> Option<&mut Item> {
+        self.resources.get_mut(resource)?.items.iter_mut().find(|known| known.item == item)
+    }
+
+    /// What `resource` claims by now. A package that this product asks for is no mere dependency of its other packages any more.
+    fn claim(&mut self, resource: &str, claims: &[ClaimTold]) {
+        self.entry(resource).claims = claims.to_vec();
+        if claims.iter().any(|claim| claim.thing.starts_with(PACKAGE)) {
+            self.forget_claimed_dependencies();
+        }
+    }
+
+    fn forget_claimed_dependencies(&mut self) {
+        let claims = self.resources.values().flat_map(|entry| &entry.claims);
+        let asked: BTreeSet<String> =
+            claims.filter_map(|claim| claim.thing.strip_prefix(PACKAGE)).map(str::to_owned).collect();
+        self.forget_dependencies(|name| asked.contains(name));
+    }
+
+    /// Packages that `is_meant` names are taken for ones that were asked for by this product.
+    fn forget_dependencies(&mut self, is_meant: impl Fn(&str) -> bool) {
+        for item in self.resources.values_mut().flat_map(|entry| &mut entry.items) {
+            if let Undo::RemovePackage { name, dependency } = &mut item.undo
+                && is_meant(name)
+            {
+                *dependency = false;
+            }
+        }
+    }
+
+    /// Was a transaction of packages begun that has no outcome? The package manager may not know then why what it brought is there.
+    fn is_cut_off(&self) -> bool {
+        // Keys that rpm trusts are removed as packages are, and come by no transaction.
+        self.resources.iter().any(|(id, entry)| entry.open && is_packages(id))
+    }
+
+    /// Packages that came only because others of this product need them, of the resources that `of` names. None after a transaction that was cut off,
+    /// and none whose removal was: apt forgets why a package is there before dpkg removes it.
+    pub fn dependencies(&self, of: &dyn Fn(&str) -> bool) -> Vec<String> {
+        if self.is_cut_off() {
+            return Vec::new();
+        }
+        let items = self.resources.iter().filter(|(id, _)| of(id)).flat_map(|(_, entry)| &entry.items);
+        let names = items.filter(|item| !item.going).filter_map(|item| match &item.undo {
+            Undo::RemovePackage { name, dependency: true } => Some(name.clone()),
+            _ => None,
+        });
+        names.collect()
     }
 
     /// Ownership is decided by the first intent: a later one adds only what was written. What another product intended came
-    /// before anything of ours; a package that was removed and is installed again is as if it was never removed.
+    /// before anything of ours; a package that was removed and is installed again is as if it was never removed, and came as its last
+    /// transaction brought it.
     fn intend(&mut self, resource: &str, told: &ItemTold, earlier: bool) {
         self.order += 1;
         let order = self.order;
@@ -247,7 +309,12 @@ impl State {
         match entry.items.iter_mut().find(|known| known.item == told.item) {
             Some(known) => {
                 known.wrote.extend(told.wrote.clone());
-                if earlier || matches!(known.undo, steps::Undo::PurgePackage { .. }) {
+                known.going = false;
+                let again = matches!(
+                    (&known.undo, &told.undo),
+                    (Undo::PurgePackage { .. }, _) | (Undo::RemovePackage { .. }, Undo::RemovePackage { .. })
+                );
+                if earlier || again {
                     known.undo = told.undo.clone();
                 }
             }
@@ -257,6 +324,7 @@ impl State {
                 data: told.data,
                 wrote: told.wrote.iter().cloned().collect(),
                 order,
+                going: false,
             }),
         }
     }
@@ -275,7 +343,7 @@ impl State {
     /// Is there something of `resource` to be taken back?
     pub fn has_to_undo(&self, resource: &str) -> bool {
         let entry = self.resources.get(resource);
-        entry.is_some_and(|entry| entry.items.iter().any(|item| item.undo != steps::Undo::Nothing))
+        entry.is_some_and(|entry| entry.items.iter().any(|item| item.undo != Undo::Nothing))
     }
 
     /// Is `thing` claimed here, and what is wanted of it?
@@ -308,15 +376,20 @@ impl steps::Memory for State {
     }
 
     fn installed(&self, package: &str) -> bool {
-        let is_it = |item: &Item| matches!(&item.undo, steps::Undo::RemovePackage { name } if name == package);
+        let is_it = |item: &Item| matches!(&item.undo, Undo::RemovePackage { name, .. } if name == package);
         self.resources.values().flat_map(|entry| &entry.items).any(is_it)
     }
 }
 
+/// Is it a set of packages?
+fn is_packages(resource: &str) -> bool {
+    resource.contains("/packages:")
+}
+
 /// The package of `item` was removed: what is left to take back is what stays of it.
 fn removed(item: &mut Item) {
-    if let steps::Undo::RemovePackage { name } = &item.undo {
-        item.undo = steps::Undo::PurgePackage { name: name.clone() };
+    if let Undo::RemovePackage { name, .. } = &item.undo {
+        item.undo = Undo::PurgePackage { name: name.clone() };
     }
 }
 

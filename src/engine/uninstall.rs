@@ -1,9 +1,9 @@
 //! Takes changes back: all of a product's, or those of resources that its blueprint no longer names.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
-use distro::{Class, Fault, Look, services};
+use distro::{Class, Fault, Host, Look, services};
 use steps::undo::{Undo, UndoCx, Undone};
 use steps::{Stage, resources};
 
@@ -37,7 +37,7 @@ pub fn take_back(
     taken: &mut Taken,
 ) -> Result<()> {
     let mut packages: Vec<(String, Item, String)> = Vec::new();
-    let mut reloads: BTreeSet<String> = BTreeSet::new();
+    let mut reloads: BTreeMap<String, bool> = BTreeMap::new();
     let mut after: Vec<(String, Item)> = Vec::new();
     let mut with_packages: Vec<(String, Item)> = Vec::new();
     for (resource, item) in session.state.to_undo().into_iter().filter(|(resource, _)| of(resource)) {
@@ -56,10 +56,12 @@ pub fn take_back(
             continue;
         }
         if let Some((product, theirs)) = claimant(session, of, &resource, &item, others) {
-            if let Undo::UnitEnabled { unit, .. } | Undo::UnitRunning { unit, .. } | Undo::UnitReload { unit } =
-                &item.undo
-            {
-                reloads.insert(unit.clone());
+            match &item.undo {
+                Undo::UnitEnabled { unit, .. } | Undo::UnitRunning { unit, .. } => {
+                    reloads.entry(unit.clone()).or_default();
+                }
+                Undo::UnitReload { unit, restart } => *reloads.entry(unit.clone()).or_default() |= restart,
+                _ => {}
             }
             hand_over(session, &resource, &item, &product, &theirs, others)?;
             let by = if product == session.store.product() { &theirs } else { &product };
@@ -67,9 +69,9 @@ pub fn take_back(
             continue;
         }
         match &item.undo {
-            Undo::RemovePackage { name } => packages.push((resource, item.clone(), name.clone())),
-            Undo::UnitReload { unit } => {
-                reloads.insert(unit.clone());
+            Undo::RemovePackage { name, .. } => packages.push((resource, item.clone(), name.clone())),
+            Undo::UnitReload { unit, restart } => {
+                *reloads.entry(unit.clone()).or_default() |= restart;
                 after.push((resource, item));
             }
             _ => match undo_one(session, &resource, &item, purge)? {
@@ -89,7 +91,7 @@ pub fn take_back(
         Ok(())
     };
     take(session, taken, after)?;
-    remove_packages(session, packages, purge, others, taken)?;
+    remove_packages(session, packages, of, purge, others, taken)?;
     take(session, taken, with_packages)?;
     session.bus.enter(None, None, None);
     let ids = session.state.resources.keys().filter(|id| of(id));
@@ -97,6 +99,32 @@ pub fn take_back(
         services::forget_gone(session.host, unit)?;
     }
     forget(session, of)
+}
+
+/// Packages that an uninstall will leave, as far as the host tells that before, each with why in a few words.
+///
+/// # Errors
+/// Where the host does not say what is installed, or who needs it.
+pub fn staying(host: &Host, state: &State) -> Result<BTreeMap<String, String>> {
+    let look = Look::new(host);
+    let items = state.to_undo().into_iter().filter_map(|(_, item)| match item.undo {
+        Undo::RemovePackage { name, .. } => Some(name),
+        _ => None,
+    });
+    let there = look.packages(items)?.into_iter().filter(|(_, package)| !package.is_only_configuration());
+    let asked = asked_since(&look, state, &|_| true);
+    let going = there.map(|(name, _)| name).filter(|name| !asked.contains(name)).collect();
+    let needed = look.needed_packages(&going)?.into_iter().map(|(name, by)| (name, format!("{by} needs it")));
+    Ok(needed.chain(asked.into_iter().map(|name| (name, "asked for since".to_owned()))).collect())
+}
+
+/// Packages of the resources that `of` names which came because others of ours need them, and which somebody has asked for since. Where the
+/// package manager does not say, they go with the others.
+fn asked_since(look: &Look<'_>, state: &State, of: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+    look.asked_for(&state.dependencies(of)).unwrap_or_else(|error| {
+        look.host.runner.note(&format!("dependencies go, whoever asked for them since: {error:#}"));
+        BTreeSet::new()
+    })
 }
 
 fn enter(session: &Session<'_>, resource: &str) {
@@ -150,7 +178,7 @@ fn things(session: &Session<'_>, resource: &str, item: &Item) -> Vec<String> {
     let claims = session.state.resources.get(resource).into_iter().flat_map(|entry| &entry.claims);
     let claims = claims.map(|claim| claim.thing.clone());
     match &item.undo {
-        Undo::RemovePackage { name } | Undo::PurgePackage { name } => vec![format!("package:{name}")],
+        Undo::RemovePackage { name, .. } | Undo::PurgePackage { name } => vec![format!("package:{name}")],
         // A set of packages has parts for the services that were stopped for an upgrade.
         Undo::UnitRunning { unit, .. } => vec![format!("unit:{unit}")],
         // The file around a key is claimed by all whose keys are in it.
@@ -222,17 +250,17 @@ fn hand_over(
 }
 
 /// Lets the units that stay take up what their configuration became.
-fn reload(session: &Session<'_>, units: &BTreeSet<String>, going: &[(String, Item, String)]) -> Result<()> {
+fn reload(session: &Session<'_>, units: &BTreeMap<String, bool>, going: &[(String, Item, String)]) -> Result<()> {
     let look = Look::new(session.host);
-    let units: Vec<String> = units.iter().cloned().collect();
-    look.units(&units)?;
-    for unit in &units {
+    let names: Vec<String> = units.keys().cloned().collect();
+    look.units(&names)?;
+    for (unit, restart) in units {
         let name = unit.trim_end_matches(".service");
         if going.iter().any(|(_, _, package)| package == name) || !look.unit(unit)?.active {
             continue;
         }
         // The user's own configuration may be broken without our part in it: that is told, and does not stop the removal.
-        if let Err(error) = resources::service::take_up(session.host, unit) {
+        if let Err(error) = resources::service::take_up(session.host, unit, *restart) {
             session.bus.warn(format!("{unit} did not take up its configuration: {error:#}"));
         }
     }
@@ -242,6 +270,7 @@ fn reload(session: &Session<'_>, units: &BTreeSet<String>, going: &[(String, Ite
 fn remove_packages(
     session: &mut Session<'_>,
     packages: Vec<(String, Item, String)>,
+    of: &dyn Fn(&str) -> bool,
     purge: bool,
     others: &mut HashMap<String, State>,
     taken: &mut Taken,
@@ -250,14 +279,17 @@ fn remove_packages(
     let first = first.clone();
     session.check_stop()?;
     session.bus.enter(Some(Stage::Packages), first.split('/').next(), Some(&first));
+    let look = Look::new(session.host);
+    let asked = asked_since(&look, &session.state, of);
     let undo = |(resource, item, _): &(String, Item, String)| Record::Undo {
         resource: resource.clone(),
         item: item.item.clone(),
     };
-    session.record_all(packages.iter().map(undo).collect())?;
+    // What stays is told from what was about to go, should this be cut off.
+    session.record_all(packages.iter().filter(|(_, _, name)| !asked.contains(name)).map(undo).collect())?;
     let names: Vec<String> = packages.iter().map(|(_, _, name)| name.clone()).collect();
-    let look = Look::new(session.host);
-    let outcomes = session.with_cx(&look, &first, |cx| resources::packages::undo_packages(cx, &names, purge))?;
+    let outcomes =
+        session.with_cx(&look, &first, |cx| resources::packages::undo_packages(cx, &names, &asked, purge))?;
     for (resource, item, name) in packages {
         let outcome = outcomes.iter().find(|(package, _)| *package == name).map(|(_, undone)| undone.clone());
         let Some(undone) = outcome else {
@@ -268,6 +300,7 @@ fn remove_packages(
         enter(session, &resource);
         // A dependency that somebody else's package needs belongs to a product that has such a package here, if there is one.
         if matches!(undone, Undone::Kept(_))
+            && !asked.contains(&name)
             && let Some((product, theirs)) = package_owner(others)
         {
             hand_over(session, &resource, &item, &product, &theirs, others)?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -30,6 +29,15 @@ pub struct Wanted {
     pub endpoint: Endpoint,
     /// Does the blueprint name it, rather than the host's own configuration of its package manager?
     pub ours: bool,
+    /// Does that ask for it in a way of its own, so that it cannot be tried here?
+    pub own_way: bool,
+}
+
+impl Wanted {
+    /// What the blueprint names.
+    pub fn ours(endpoint: Endpoint) -> Self {
+        Self { endpoint, ours: true, own_way: false }
+    }
 }
 
 /// What came of asking.
@@ -62,10 +70,9 @@ pub fn of_package_manager(host: &Host, ours: &[Endpoint]) -> Result<Vec<Wanted>>
         } else {
             format!("packages of this host ({})", entry.file.display())
         };
-        Endpoint { url: entry.url, purpose }
+        Wanted { endpoint: Endpoint { url: entry.url, purpose }, ours: false, own_way: entry.own_way }
     });
-    let others = entries.filter(|one| !ours.iter().any(|our| our.url == one.url));
-    Ok(others.map(|endpoint| Wanted { endpoint, ours: false }).collect())
+    Ok(entries.filter(|one| !ours.iter().any(|our| our.url == one.endpoint.url)).collect())
 }
 
 /// The hosts of `wanted`, each once for a port.
@@ -108,13 +115,15 @@ fn is_here(name: &str) -> bool {
 /// None that a network could cause.
 pub(super) fn checks(host: &Host, wanted: &[Wanted], now: SystemTime) -> Result<Vec<Check>> {
     let wanted: Vec<&Wanted> = wanted.iter().filter(|one| split_url(&one.endpoint.url).is_ok()).collect();
+    let manager = host.packages();
     if !host.runner.network().has_proxy()
-        && let Some(file) = apt_has_a_proxy(Path::new("/etc/apt"))
+        && let Some(file) = manager.own_proxy()
     {
-        let measured = format!("not tried: apt has a proxy of its own in {file}");
+        let measured = format!("not tried: {} has a proxy of its own in {}", manager.name(), file.display());
         let advice = "give that proxy with --proxy, so that it is checked and used by everything";
         return Ok(vec![Check::new("endpoints", Class::Proxy, measured, "reachable").warning(advice)]);
     }
+    let (own_way, wanted): (Vec<&Wanted>, Vec<&Wanted>) = wanted.into_iter().partition(|one| one.own_way);
     let roots = outside::roots(&host.runner.network());
     let ask = |one: &Wanted| -> Result<Answer, Unreached> {
         let url = &one.endpoint.url;
@@ -141,18 +150,18 @@ pub(super) fn checks(host: &Host, wanted: &[Wanted], now: SystemTime) -> Result<
         asking.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(died()))).collect()
     });
     let asked: Vec<Asked<'_>> = wanted.into_iter().zip(answers).collect();
-    Ok(judge(&asked, now))
+    Ok(judge(&asked, &own_way, now))
 }
 
-/// A check for each host, and one for the clock.
-fn judge(asked: &[Asked<'_>], now: SystemTime) -> Vec<Check> {
+/// A check for each host, and one for the clock. What is asked for in a way of its own was not tried.
+fn judge(asked: &[Asked<'_>], own_way: &[&Wanted], now: SystemTime) -> Vec<Check> {
     let mut by_host: BTreeMap<String, Vec<&Asked<'_>>> = BTreeMap::new();
     for one in asked {
         by_host.entry(name(&one.0.endpoint.url)).or_default().push(one);
     }
     // The host's own repositories are many, and one of somebody else's that fails harms nobody.
     let own = |one: &&Asked<'_>| !one.0.ours;
-    let some_work = asked.iter().filter(own).any(|one| one.1.is_ok());
+    let some_work = !own_way.is_empty() || asked.iter().filter(own).any(|one| one.1.is_ok());
     let mut checks = Vec::new();
     for (name, asked) in by_host {
         let failed = asked.iter().filter(|one| one.1.is_err());
@@ -190,6 +199,12 @@ fn judge(asked: &[Asked<'_>], now: SystemTime) -> Vec<Check> {
             Some((_, Ok(_))) => continue,
         });
     }
+    let mut untried: Vec<String> = own_way.iter().map(|one| name(&one.endpoint.url)).collect();
+    untried.retain(|name| !checks.iter().any(|check| check.name == *name));
+    untried.sort();
+    untried.dedup();
+    let measured = "not tried: it is asked with a certificate, a proxy or a login of its own";
+    checks.extend(untried.iter().map(|name| Check::new(name, Class::Http, measured, "reachable")));
     checks.extend(names_check(asked));
     checks.extend(clock_check(asked, now));
     checks
@@ -262,34 +277,13 @@ fn clock_check(asked: &[Asked<'_>], now: SystemTime) -> Option<Check> {
     )))
 }
 
-/// The file in which apt is told a proxy, if there is one.
-fn apt_has_a_proxy(folder: &Path) -> Option<String> {
-    let parts = std::fs::read_dir(folder.join("apt.conf.d")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = parts.chain([folder.join("apt.conf")]).collect();
-    files.sort();
-    let says = |text: &str| {
-        let code = text
-            .lines()
-            .map(|line| line.split("//").next().unwrap_or(line))
-            .filter(|line| !line.trim_start().starts_with('#'));
-        code.into_iter().any(|line| {
-            let line = line.to_ascii_lowercase();
-            line.contains("proxy") && !line.contains("direct")
-        })
-    };
-    files
-        .into_iter()
-        .find(|path| std::fs::read_to_string(path).is_ok_and(|text| says(&text)))
-        .map(|path| path.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Level;
     use super::*;
 
     fn wanted(url: &str, ours: bool) -> Wanted {
-        Wanted { endpoint: Endpoint { url: url.into(), purpose: "p".into() }, ours }
+        Wanted { endpoint: Endpoint { url: url.into(), purpose: "p".into() }, ours, own_way: false }
     }
 
     fn answer(url: &str, body: &str) -> Result<Answer, Unreached> {
@@ -306,7 +300,7 @@ mod tests {
     fn somebody_elses_repository_is_a_warning_as_long_as_another_works() {
         let (a, b, c) = (wanted("http://a/x", false), wanted("https://b:8443/x", false), wanted("http://c/x", true));
         let levels = |asked: &[Asked<'_>]| -> Vec<(String, Level, Class)> {
-            judge(asked, clock::built()).into_iter().map(|check| (check.name, check.level, check.class)).collect()
+            judge(asked, &[], clock::built()).into_iter().map(|check| (check.name, check.level, check.class)).collect()
         };
         let ok = || answer("http://a/x", "");
         let bad = || failure(Class::Tls, true);
@@ -329,14 +323,25 @@ mod tests {
         );
         let unknown = levels(&[(&a, failure(Class::Dns, false)), (&c, ok())]);
         assert!(unknown.contains(&row("DNS", Level::Warning, Class::Dns)), "{unknown:?}");
-        let checks = judge(&[(&c, bad())], clock::built());
+        let checks = judge(&[(&c, bad())], &[], clock::built());
         assert_eq!((checks[0].measured.as_str(), checks[0].evidence.len()), ("bad; asked twice", 1));
+    }
+
+    #[test]
+    fn what_is_asked_in_a_way_of_its_own_may_work() {
+        let (cdn, epel) = (wanted("https://cdn/x", false), wanted("https://epel/x", false));
+        let cdn = Wanted { own_way: true, ..cdn };
+        let checks = judge(&[(&epel, failure(Class::Http, false))], &[&cdn, &cdn], clock::built());
+        let told: Vec<(&str, Level)> = checks.iter().map(|check| (check.name.as_str(), check.level)).collect();
+        assert_eq!(told, [("endpoint epel", Level::Warning), ("endpoint cdn", Level::Ok), ("DNS", Level::Ok)]);
+        assert!(checks[1].measured.starts_with("not tried"), "{checks:?}");
+        assert_eq!(judge(&[], &[&cdn], clock::built()).len(), 1);
     }
 
     #[test]
     fn mirrors_that_are_gone_are_no_fault_of_the_network() {
         let gone = wanted("http://mirrorlist.centos.org/?release=7&arch=x86_64&repo=os", false);
-        let checks = judge(&[(&gone, failure(Class::Dns, false))], clock::built());
+        let checks = judge(&[(&gone, failure(Class::Dns, false))], &[], clock::built());
         assert_eq!((checks[0].class, checks[0].level), (Class::Repository, Level::Error));
         assert!(checks[0].advice.contains("vault.centos.org"), "{checks:?}");
         assert_eq!(checks.len(), 1, "{checks:?}");
@@ -377,23 +382,5 @@ mod tests {
             assert_eq!(clock_check(&[date], now).unwrap().level, level);
         }
         assert!(clock_check(&[(&a, failure(Class::Http, false))], at).is_none());
-    }
-
-    #[test]
-    fn a_proxy_that_apt_has_by_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let parts = folder.path().join("apt.conf.d");
-        std::fs::create_dir(&parts).unwrap();
-        for (text, there) in [
-            ("Acquire::http::Proxy \"http://p:1\";", true),
-            ("Acquire { http { Proxy \"http://p:1\"; } }", true),
-            ("// Acquire::http::Proxy \"http://p:1\";", false),
-            ("# Acquire::http::Proxy;\nx \"y\"; // Proxy", false),
-            ("Acquire::http::Proxy \"DIRECT\";", false),
-        ] {
-            std::fs::write(parts.join("10x"), text).unwrap();
-            let found = apt_has_a_proxy(folder.path()).is_some();
-            assert_eq!(found, there, "{text}");
-        }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn judge(seen: &Seen, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
 
 /// The distribution: one that surefoot supports, and that the blueprint wants.
 pub(super) fn system(facts: &Facts, wanted: &[String]) -> Check {
-    let supported = distributions::SUPPORTED.map(|row| row.2).join(" or ");
+    let supported = distributions::SUPPORTED.map(|row| row.2).join(", ");
     let required = if wanted.is_empty() { supported } else { wanted.join(" or ") };
     let check = |class, measured: &str| Check::new("system", class, measured, required.clone());
     if let Err(error) = distributions::supported(facts) {

@@ -99,7 +99,7 @@ pub fn for_plan<'r>(
             let check = Check::new("https", Class::Package, format!("there is no {path}"), "what fetches by https");
             checks.push(check.error(format!("install it first: `apt-get install {package}`")));
         }
-        wanted.extend(named.into_iter().map(|endpoint| Wanted { endpoint, ours: true }));
+        wanted.extend(named.into_iter().map(Wanted::ours));
         checks.extend(endpoints::checks(host, &wanted, SystemTime::now())?);
     }
     Ok(checks)

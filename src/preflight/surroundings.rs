@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use distro::facts::PackageManager;
+use distro::firewall::firewalld::{self, Entrance};
 use distro::firewall::{self, Firewall, Known};
 use distro::locale::{self, Locale};
 use distro::{Class, Facts, Look, os};
@@ -12,23 +12,17 @@ use steps::Port;
 
 use super::{Check, Todo};
 
-/// Oldest versions that everything here is known to work with: those of the oldest supported distributions, and the kernel that their C
-/// libraries and systemd can do with.
-const OLDEST: [(&str, [u32; 2]); 4] = [("kernel", [4, 15]), ("systemd", [239, 0]), ("apt", [2, 0]), ("dnf", [4, 7])];
-/// The same of systems that are supported for old products.
-const OLDEST_FOR_OLD_PRODUCTS: [(&str, [u32; 2]); 3] = [("kernel", [4, 4]), ("systemd", [229, 0]), ("apt", [1, 2])];
-/// The same where yum is the package manager.
-const OLDEST_WITH_YUM: [(&str, [u32; 2]); 3] = [("kernel", [3, 10]), ("systemd", [219, 0]), ("yum", [3, 4])];
-
 /// What was measured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Surroundings {
-    /// Versions of what [`OLDEST`] names, as they are written; empty where there is none.
+    /// Versions of what [`os::oldest`] names, as they are written; empty where there is none.
     pub versions: Vec<(&'static str, String)>,
     /// The umask that we were started with, in octal.
     pub umask: String,
     pub locale: Option<Locale>,
     pub firewall: Known,
+    /// Interfaces by which others may come in, where firewalld has another zone for them than the one in which ports are opened.
+    pub entrances: Vec<Entrance>,
     /// Units of the plan that are there although this product was never begun: name, and what they do.
     pub existing: Vec<(String, String)>,
 }
@@ -42,6 +36,7 @@ pub(super) fn measure(look: &Look<'_>, todo: &Todo<'_>) -> Result<Surroundings> 
     for package in ["systemd", look.host.packages().name()] {
         versions.push((package, version(package)?));
     }
+    look.units(todo.units)?;
     for unit in todo.units {
         let found = look.unit(unit)?;
         if found.exists {
@@ -56,18 +51,13 @@ pub(super) fn measure(look: &Look<'_>, todo: &Todo<'_>) -> Result<Surroundings> 
         umask: umask.trim().to_owned(),
         locale: locale::set(Path::new("/")),
         firewall: if outside { firewall::active(look.host)? } else { Known::None },
+        entrances: if outside { firewalld::entrances(look.host)? } else { Vec::new() },
         existing,
     })
 }
 
 pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>) -> Vec<Check> {
-    let oldest = if facts.package_manager == Some(PackageManager::Yum) {
-        &OLDEST_WITH_YUM[..]
-    } else if os::is_for_old_products(facts) {
-        &OLDEST_FOR_OLD_PRODUCTS[..]
-    } else {
-        &OLDEST
-    };
+    let oldest = os::oldest(facts);
     let mut checks: Vec<Check> =
         seen.versions.iter().filter_map(|(name, found)| version(oldest, name, found)).collect();
     checks.extend(avx(facts, todo));
@@ -83,6 +73,7 @@ pub(super) fn judge(seen: &Surroundings, facts: &Facts, todo: &Todo<'_>) -> Vec<
     checks.push(locale_check(seen.locale.as_ref()));
     checks.extend(selinux(facts));
     checks.extend(firewall_check(&seen.firewall, todo.ports));
+    checks.extend(seen.entrances.iter().filter_map(|entrance| entrance_check(entrance, todo.ports)));
     checks.extend(seen.existing.iter().map(|(unit, state)| {
         Check::new(&format!("existing {unit}"), Class::Conflict, format!("was here before, {state}"), "none, or one to be changed")
             .warning(
@@ -141,15 +132,42 @@ fn selinux(facts: &Facts) -> Option<Check> {
     Some(Check::new("SELinux", Class::Host, state, "any: labels, ports and booleans are brought"))
 }
 
+/// The ports that are for other hosts, too.
+fn outside(ports: &[Port]) -> Vec<u16> {
+    let mut outside: Vec<u16> = ports.iter().filter(|port| port.outside).map(|port| port.number).collect();
+    outside.sort_unstable();
+    outside.dedup();
+    outside
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Only where something that is for other hosts is shut there: ports are opened in the default zone alone.
+fn entrance_check(entrance: &Entrance, ports: &[Port]) -> Option<Check> {
+    let wanted = outside(ports);
+    let shut: Vec<u16> = wanted.iter().copied().filter(|port| !entrance.has(*port)).collect();
+    if shut.is_empty() {
+        return None;
+    }
+    let zone = &entrance.zone;
+    let measured = format!("in firewalld's zone '{zone}', which does not let port {} through", list(&shut));
+    let required = format!("lets others reach port {}", list(&wanted));
+    let added: String = shut.iter().map(|port| format!(" --add-port={port}/tcp")).collect();
+    let advice = format!(
+        "open what others are to reach there, too: `firewall-cmd --permanent --zone={zone}{added}`, then `firewall-cmd --reload`"
+    );
+    let check = Check::new(&format!("interface {}", entrance.interface), Class::Port, measured, required);
+    Some(check.warning(advice))
+}
+
 /// Only where something is for other hosts, too.
 fn firewall_check(firewall: &Known, ports: &[Port]) -> Option<Check> {
-    let mut wanted: Vec<u16> = ports.iter().filter(|port| port.outside).map(|port| port.number).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
+    let wanted = outside(ports);
     if wanted.is_empty() {
         return None;
     }
-    let list = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let check = |measured: String| {
         Check::new("firewall", Class::Port, measured, format!("lets others reach port {}", list(&wanted)))
     };
@@ -192,6 +210,11 @@ mod tests {
         Port { number, unit: "x.service".into(), outside }
     }
 
+    fn entrance(zone: &str, now: &[(u16, u16)], kept: &[(u16, u16)]) -> Entrance {
+        let ports = |ports: &[(u16, u16)]| Ports::Some(ports.iter().copied().collect());
+        Entrance { interface: "eth0".into(), zone: zone.into(), now: ports(now), kept: ports(kept) }
+    }
+
     #[test]
     fn versions_of_what_everything_rests_on() {
         for (name, found, fine) in [
@@ -204,7 +227,11 @@ mod tests {
             ("apt", "1.8.2.3", Some(false)),
             ("apt", "", None),
         ] {
-            assert_eq!(version(&OLDEST, name, found).map(|check| check.level == Level::Ok), fine, "{name} {found}");
+            assert_eq!(
+                version(os::oldest(&debian()), name, found).map(|check| check.level == Level::Ok),
+                fine,
+                "{name} {found}"
+            );
         }
     }
 
@@ -234,6 +261,7 @@ mod tests {
             locale: locale("de_DE.UTF-8", false),
             firewall: Known::Ruled(Firewall { name: "ufw", open, remedy: Some("ufw allow PORT/tcp") }),
             existing: vec![("redis-server.service".into(), "active/running".into())],
+            entrances: vec![entrance("internal", &[(22, 22), (80, 80)], &[(22, 22), (80, 80)])],
             ..Surroundings::default()
         };
         let checks = judge(&seen, &facts, &todo(&requires, &ports));
@@ -243,6 +271,7 @@ mod tests {
                 "AVX: Error preflight, /proc/cpuinfo: no 'avx' among the flags",
                 "locale: Warning host, de_DE.UTF-8, set in /etc/default/locale, is not on this host",
                 "firewall: Warning port, ufw is active and does not let port 443 through",
+                "interface eth0: Warning port, in firewalld's zone 'internal', which does not let port 443 through",
                 "existing redis-server.service: Warning conflict, was here before, active/running",
             ]
         );
@@ -257,6 +286,27 @@ mod tests {
             ["locale: Warning host, de_AT.ISO-8859-1, set in /etc/default/locale, is not in UTF-8"]
         );
         assert!(judge(&other, &bare, &todo(&requires, &ports[2..])).iter().all(|check| check.name != "firewall"));
+    }
+
+    #[test]
+    fn what_is_shut_in_another_zone_is_named() {
+        let ports = [port(443, true), port(80, true), port(6379, false)];
+        let (both, one) = ([(80, 80), (400, 500)], [(80, 80)]);
+        for (now, kept, shut) in [
+            (&both[..], &both[..], None),
+            (&both, &one, Some("443")),
+            (&one, &both, Some("443")),
+            (&[], &both, Some("80, 443")),
+        ] {
+            let check = entrance_check(&entrance("work", now, kept), &ports);
+            let wanted = shut.map(|shut| format!("in firewalld's zone 'work', which does not let port {shut} through"));
+            assert_eq!(check.map(|check| check.measured), wanted, "{now:?} {kept:?}");
+        }
+        let closed = entrance_check(&entrance("work", &[], &[]), &ports).unwrap();
+        let advice = "`firewall-cmd --permanent --zone=work --add-port=80/tcp --add-port=443/tcp`, then";
+        assert!(closed.advice.contains(advice), "{}", closed.advice);
+        let trusted = Entrance { now: Ports::All, kept: Ports::All, ..entrance("trusted", &[], &[]) };
+        assert!(entrance_check(&trusted, &ports).is_none());
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct BlueprintTold {
 pub struct InputAsked {
     /// Name.
     pub name: String,
-    /// `text`, `secret`, `bool`, `choice`, `hostname`, `path` or `size`.
+    /// `text`, `secret`, `bool`, `choice`, `hostname`, `port`, `server`, `path` or `size`.
     #[serde(rename = "type")]
     pub sort: String,
     /// The question; without it nobody is asked.
@@ -44,7 +44,7 @@ pub struct InputAsked {
     /// A line of explanation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The value where none is given: true, false, a number of bytes, or a text, which can hold a template.
+    /// The value where none is given: true, false, a number (of bytes, or of a port), or a text, which can hold a template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// What can be chosen.

@@ -1,5 +1,7 @@
 //! What is installed, and what an uninstall is about to take away, for people.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::line::named;
@@ -59,8 +61,14 @@ pub fn status_view(products: &[StatusTold], options: &Options) -> String {
     text
 }
 
-/// What an uninstall takes away, as text: a line a resource, ending in a line end.
-pub fn undo_view(product: &str, parts: &[(String, Item)], purge: bool, style: &Style) -> String {
+/// What an uninstall takes away, as text: a line a resource, ending in a line end. Packages of `staying` are kept, each with why.
+pub fn undo_view(
+    product: &str,
+    parts: &[(String, Item)],
+    staying: &BTreeMap<String, String>,
+    purge: bool,
+    style: &Style,
+) -> String {
     if parts.is_empty() {
         return format!("nothing that surefoot made for '{product}' is left on this host\n");
     }
@@ -69,8 +77,10 @@ pub fn undo_view(product: &str, parts: &[(String, Item)], purge: bool, style: &S
         let resource = &part[0].0;
         let step = resource.split('/').next().unwrap_or_default();
         let items = part.iter().map(|(_, item)| {
-            let kept = if item.data && !purge { " (data: kept)" } else { "" };
-            format!("{}{kept}", item.item.strip_prefix("package ").unwrap_or(&item.item))
+            let package = item.item.strip_prefix("package ");
+            let why = package.and_then(|name| staying.get(name)).map(String::as_str);
+            let kept = why.or((item.data && !purge).then_some("data")).map(|why| format!(" ({why}: kept)"));
+            format!("{}{}", package.unwrap_or(&item.item), kept.unwrap_or_default())
         });
         // What a file or a folder consists of goes with it.
         let of_itself = ["content", "folder", "target", "key", "absent", "index"];
@@ -96,7 +106,7 @@ mod tests {
     fn an_uninstall_names_each_resource_once() {
         let part = |resource: &str, item: &str, data: bool| {
             let undo = steps::Undo::RemoveFile { path: "/x".to_owned() };
-            (resource.to_owned(), Item { item: item.to_owned(), undo, data, wrote: Vec::new(), order: 0 })
+            (resource.to_owned(), Item { item: item.to_owned(), undo, data, wrote: Vec::new(), order: 0, going: false })
         };
         let mut parts = vec![
             part("site/service:nginx.service", "running", false),
@@ -116,7 +126,11 @@ takes away what was made for 'web':
                      nginx, nginx-common, redis-server, redis-tools,
                      liblzf1, libjemalloc2
 ";
-        assert_eq!(undo_view("web", &parts, false, &style), expected);
-        assert!(!undo_view("web", &parts, true, &style).contains("kept"));
+        let staying = BTreeMap::new();
+        assert_eq!(undo_view("web", &parts, &staying, false, &style), expected);
+        assert!(!undo_view("web", &parts, &staying, true, &style).contains("kept"));
+        let staying = [("liblzf1", "asked for since")].map(|(name, why)| (name.to_owned(), why.to_owned())).into();
+        let view = undo_view("web", &parts, &staying, true, &style);
+        assert!(view.contains("liblzf1 (asked for since: kept), libjemalloc2\n"), "{view}");
     }
 }

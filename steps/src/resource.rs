@@ -139,7 +139,7 @@ impl Cx<'_> {
 }
 
 /// Sorts of resources that need nothing that runs.
-const ON_DISK: [&str; 13] = [
+const ON_DISK: [&str; 14] = [
     "absent",
     "directory",
     "file",
@@ -150,6 +150,7 @@ const ON_DISK: [&str; 13] = [
     "lines",
     "node_name",
     "plugins",
+    "settings",
     "symlink",
     "tls_certificate",
     "user",
@@ -187,6 +188,15 @@ pub trait Resource: Debug {
     /// # Errors
     /// As [`Resource::apply`].
     fn launch(&self, _cx: &Cx<'_>, _changes: &[Change]) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Does what was launched answer, before the service manager is done with its start? It is given a moment. What went wrong with it is told
+    /// by `apply`.
+    ///
+    /// # Errors
+    /// Where it cannot be asked.
+    fn answers(&self, _cx: &Cx<'_>) -> Result<bool> {
         Ok(false)
     }
 

@@ -8,7 +8,7 @@ use distro::files::Meta;
 use serde::{Deserialize, Serialize};
 
 use crate::resources::{
-    acme_certificate, ca, command, directory, fetched_keyring, firewall, group, index, mongodb_user, packaged_server,
+    acme_certificate, ca, command, directory, fetched_keyring, firewall, group, index, main_servers, mongodb_user,
     paths, postgresql, rabbitmq, selinux, service, setting, symlink, top_block, user,
 };
 
@@ -108,6 +108,15 @@ pub enum Undo {
         /// What they begin with.
         mark: String,
     },
+    /// A line of a file was changed: put back what was there, unless somebody changed it since.
+    RestoreLine {
+        /// Absolute path of the file.
+        path: String,
+        /// The line as we left it.
+        line: String,
+        /// What was there.
+        original: String,
+    },
     /// A database was made in a cluster of PostgreSQL: drop it.
     RemoveDatabase {
         /// Major version of the cluster.
@@ -140,6 +149,9 @@ pub enum Undo {
     RemovePackage {
         /// Name, with architecture where it is a foreign one.
         name: String,
+        /// Did it come only because another of the transaction needs it? Then it stays where somebody has asked for it since.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dependency: bool,
     },
     /// Packages that were installed were removed again, and their configuration and data were kept: purge what is left of them.
     PurgePackage {
@@ -197,6 +209,9 @@ pub enum Undo {
     UnitReload {
         /// Unit.
         unit: String,
+        /// Does it read some of that at its start only?
+        #[serde(default)]
+        restart: bool,
     },
     /// A repository's lists were fetched: remove them.
     RemoveLists {
@@ -344,7 +359,8 @@ pub fn undo(cx: &UndoCx<'_>, undo: &Undo) -> Result<Undone> {
             setting::undo_restore(cx, path, spot, original.as_deref(), *made_section)
         }
         Undo::RemoveBlock { path, name } => top_block::undo_remove(cx, path, name),
-        Undo::RestoreLines { path, mark } => packaged_server::undo_restore(cx, path, mark),
+        Undo::RestoreLines { path, mark } => main_servers::undo_restore(cx, path, mark),
+        Undo::RestoreLine { path, line, original } => main_servers::undo_line(cx, path, line, original),
         Undo::RemoveDatabase { version, cluster, name } => {
             postgresql::undo_drop(cx, version, cluster, "database", name)
         }
@@ -370,7 +386,7 @@ pub fn undo(cx: &UndoCx<'_>, undo: &Undo) -> Result<Undone> {
         Undo::Nothing => Ok(Undone::Gone),
         Undo::Kept { why } => Ok(Undone::Kept(why.clone())),
         // Done by the engine for all packages in one transaction.
-        Undo::RemovePackage { name } | Undo::PurgePackage { name } => {
+        Undo::RemovePackage { name, .. } | Undo::PurgePackage { name } => {
             anyhow::bail!("package '{name}' goes with all others in one transaction, not by itself")
         }
         Undo::RemoveLists { repository } => index::undo_lists(cx, repository),

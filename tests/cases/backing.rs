@@ -83,6 +83,31 @@ fn comes_up_meanwhile(host: &Host) -> Result<()> {
     Ok(())
 }
 
+/// Debian's wrapper says that a cluster is started some time after it answers; here that takes longer than any busy machine needs meanwhile,
+/// and systemd, as a busy one, does not begin at once.
+#[test]
+fn a_database_does_not_wait_until_its_server_is_said_to_be_started() -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    let step = "[[step]]\nid = 'db'\nkind = 'postgresql'\nuser = 'shop'\npassword = 'shop'\n";
+    host.write("/etc/systemd/system/busy.service", "[Service]\nType=oneshot\nExecStart=/bin/sleep 2\n", 0o644)?;
+    host.write(
+        "/etc/systemd/system/postgresql@.service.d/slow.conf",
+        "[Unit]\nWants=busy.service\nAfter=busy.service\n[Service]\nExecStartPost=/bin/sleep 10\n",
+        0o644,
+    )?;
+    let blueprint = host.write_blueprint("db", step)?;
+    let told = host.install(&blueprint)?;
+    let at = |resource: &str| {
+        let found = told.touched.iter().position(|touched| touched == resource);
+        found.with_context(|| format!("{resource} is not in {told:?}"))
+    };
+    ensure!(at("db/database:15/main/shop")? < at("db/service:postgresql@15-main.service")?, "{told:?}");
+    let told = host.install(&blueprint)?;
+    ensure!(told.changed == 0 && told.restarted == 0, "{told:?}");
+    Ok(())
+}
+
 fn logins(host: &Host) -> Result<()> {
     let (broker, database) = (secret(host, "rabbitmq_password")?, secret(host, "postgresql_password")?);
     host.sh(&amqp("admin", &broker, "/"))?;
@@ -112,6 +137,8 @@ fn they_answer(suite: Suite) -> Result<()> {
     Ok(())
 }
 
+/// Where PostgreSQL listens.
+const OPEN: &str = "ss -Hltn 'sport = 5432' | awk '{print $4}' | sort";
 const ACCOUNTS: &str = "rabbitmq/accounts:rabbitmq-server.service";
 
 /// Each drift is told by `status`, mended by a run, and nothing else is touched.
@@ -126,6 +153,12 @@ fn drift(suite: Suite, database: &str) -> Result<()> {
         ("rabbitmqctl clear_permissions -p shop shop", ACCOUNTS),
         ("rabbitmqctl add_user guest guest", ACCOUNTS),
         ("su postgres -c \"psql -c \\\"alter role shop password 'other'\\\"\"", database.as_str()),
+        ("su postgres -c \"psql -c \\\"alter role shop valid until '2020-01-01'\\\"\"", database.as_str()),
+        ("su postgres -c 'psql -c \"revoke all on database shop from public, shop\"'", database.as_str()),
+        (
+            "su postgres -c 'psql -c \"alter database shop owner to postgres\" -c \"revoke all on database shop from public, postgres\"'",
+            database.as_str(),
+        ),
         ("su postgres -c 'psql -c \"drop database shop\" -c \"drop role shop\"'", database.as_str()),
     ] {
         host.sh(&format!("{change} </dev/null"))?;
@@ -133,6 +166,12 @@ fn drift(suite: Suite, database: &str) -> Result<()> {
         assert_eq!(host.install("/root/backing")?.touched, [mended], "{change}");
         logins(&host)?;
     }
+    // What wins over our own configuration.
+    host.sh("su postgres -c \"psql -c \\\"alter system set listen_addresses = '*'\\\"\" && systemctl restart 'postgresql@*'")?;
+    host.surefoot("status --exit-code")?.code_is(2)?;
+    let touched = host.install("/root/backing")?.touched;
+    ensure!(touched.len() == 2 && touched[0].starts_with("postgresql/settings:"), "{touched:?}");
+    assert_eq!(host.sh(OPEN)?, "127.0.0.1:5432\n[::1]:5432");
     host.sh("systemctl stop rabbitmq-server 'postgresql@*'")?;
     host.surefoot("status --exit-code")?.code_is(2)?;
     let told = host.install("/root/backing")?;
@@ -172,6 +211,9 @@ fn servers_that_are_there(suite: Suite) -> Result<()> {
     host.write("/root/rabbitmq", "wrong", 0o600)?;
     let refused = host.surefoot("install --yes /root/user --set-file rabbitmq_password=/root/rabbitmq")?.code_is(27)?;
     ensure!((refused.stdout + &refused.stderr).contains("localhost:5672 refuses the login"));
+    // One product of which nothing can be said keeps nobody from hearing of the other.
+    let told = host.surefoot("status")?.code_is(27)?;
+    ensure!(told.stdout.contains("backing: as installed") && told.stderr.contains("refuses the login"), "{told:?}");
     Ok(())
 }
 
@@ -183,6 +225,7 @@ fn found(suite: Suite) -> Result<()> {
         "apt-get update -q && apt-get install -q --yes --no-install-recommends rabbitmq-server postgresql amqp-tools && \
          rabbitmqctl -q add_user mine minepassword </dev/null && rabbitmqctl -q set_permissions mine '.*' '.*' '.*' </dev/null && \
          rabbitmqctl -q change_password guest somethingElse </dev/null && \
+         echo \"listen_addresses = '*'\" >>$(echo /etc/postgresql/*/main/postgresql.conf) && systemctl restart 'postgresql@*' && \
          echo '[rabbitmq_stomp].' >/etc/rabbitmq/enabled_plugins && echo 'heartbeat = 30' >/etc/rabbitmq/rabbitmq.conf && \
          su postgres -c \"psql -qc \\\"create role mine login password 'minepassword'\\\" -c 'create database mine owner mine'\"",
     )?;
@@ -190,13 +233,15 @@ fn found(suite: Suite) -> Result<()> {
     let at = host.install_blueprint("backing")?;
     let files = ["/etc/rabbitmq/enabled_plugins", "/etc/rabbitmq/rabbitmq.conf", "/etc/rabbitmq/rabbitmq-env.conf"];
     let before: Vec<String> = files.iter().map(|path| host.read(path)).collect::<Result<_>>()?;
-    let hba = host.sh("cat /etc/postgresql/*/main/pg_hba.conf")?;
+    let hba = host.sh("cat /etc/postgresql/*/main/pg_hba.conf /etc/postgresql/*/main/postgresql.conf")?;
+    let open = host.sh(OPEN)?;
     let plan = host.surefoot(&format!("plan --verbose {at}"))?;
     for words in ["NODENAME=rabbit@box", "+[rabbitmq_stomp,rabbitmq_management].", "scram-sha-256"] {
         ensure!(plan.stdout.contains(words), "'{words}' is not in the plan:\n{}", plan.stdout);
     }
     host.install(&at)?;
     logins(&host)?;
+    assert_eq!(host.sh(OPEN)?, "127.0.0.1:5432\n[::1]:5432", "a line after ours wins");
     let listeners = host.sh("ss -ltnH | awk '{ print $4 }' | grep -E ':(4369|25672)$' | sort")?;
     assert_eq!(listeners.trim(), "127.0.0.1:4369\n127.0.1.1:25672\n127.0.1.1:4369");
     let execs = host.count_execs(["surefoot", "install", "--yes", &at])?;
@@ -217,7 +262,8 @@ fn found(suite: Suite) -> Result<()> {
     for (path, before) in files.iter().zip(&before) {
         assert_eq!(&host.read(path)?, before, "{path}");
     }
-    assert_eq!(host.sh("cat /etc/postgresql/*/main/pg_hba.conf")?, hba);
+    assert_eq!(host.sh("cat /etc/postgresql/*/main/pg_hba.conf /etc/postgresql/*/main/postgresql.conf")?, hba);
+    assert_eq!(host.sh(OPEN)?, open, "it listens where it did before");
     let left = host.sh(
         "rabbitmqctl -q list_users </dev/null; rabbitmqctl -q list_vhosts </dev/null; su postgres -c 'psql -Atc \"select rolname from pg_roles\"'",
     )?;
@@ -264,6 +310,11 @@ fn failures_of_postgresql_have_its_own_words_as_evidence() -> Result<()> {
     const STOP: &str = "systemctl stop 'postgresql@*'";
     let (data, etc) = ("/var/lib/postgresql/15/main", "/etc/postgresql/15/main");
     let (mend_owner, mend_version) = (format!("chown postgres: {data}"), format!("echo 15 >{data}/PG_VERSION"));
+    let fill = format!(
+        "{STOP} && cp -a {data} /root/data && mount -t tmpfs -o size=100m tmpfs {data} && cp -a /root/data/. {data} && \
+         ! dd if=/dev/zero of={data}/fill bs=64k 2>/dev/null"
+    );
+    let mend_disk = format!("rm {data}/fill");
     let mend_etc = format!("sed -i '/nonsense/d; /4TB/d' {etc}/postgresql.conf {etc}/pg_hba.conf");
     failures(
         Suite::Bookworm,
@@ -305,8 +356,22 @@ fn failures_of_postgresql_have_its_own_words_as_evidence() -> Result<()> {
                 "could not map anonymous shared memory: Cannot allocate memory",
             ),
             ("port", format!("{STOP} && {}", squat(5432)), "systemctl stop squatter", 25, "squatter.service"),
+            ("disk", fill, &mend_disk, 23, "No space left on device"),
         ],
     )
+}
+
+#[test]
+fn a_cluster_that_has_no_room_is_told_and_made_later() -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    host.sh("mkdir -p /var/lib/postgresql && mount -t tmpfs -o size=8m,mode=755 tmpfs /var/lib/postgresql")?;
+    let card = host.surefoot("install services --yes --set rabbitmq=false")?.code_is(23)?;
+    ensure_said(&card, "the cluster 15/main cannot be made: there is no room on the disk")?;
+    ensure_said(&card, "make room")?;
+    host.sh("mount -o remount,size=200m /var/lib/postgresql")?;
+    host.surefoot("install --resume --yes")?.ok()?;
+    Ok(())
 }
 
 #[test]

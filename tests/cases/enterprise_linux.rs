@@ -12,7 +12,10 @@ use lab::{
     run::ensure_said,
     web::Web,
 };
-use std::fs;
+use std::{fs, time::Duration};
+
+/// How long something is waited for that is bound to come.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A suite, the package of its stand-in that has Redis or Valkey, and the name of the server.
 type Place = (Suite, &'static str, &'static str);
@@ -52,8 +55,7 @@ fn blueprint(suite: Suite, url: &str, key: &str, fingerprint: &str) -> String {
         _ => "kind = \"redis\"\nuser = \"app\"\npassword = \"{{ inputs.password }}\"\n",
     };
     format!(
-        "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"cache\"\ntitle = \"A cache\"\nversion = \"1.0\"\n\n\
-         [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n\
+        "[inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n\
          [[step]]\nid = \"lab\"\nkind = \"repository\"\nuris = [\"{url}\"]\n{key}\nfingerprints = [\"{fingerprint}\"]\n\n\
          [[step]]\nid = \"redis\"\n{redis}"
     )
@@ -70,7 +72,7 @@ fn host_at((suite, ..): Place, web: &Web, repo: &RpmRepo) -> Result<Host> {
     host.install_binary()?;
     let url = format!("{}/el9", web.url());
     let blueprint = blueprint(suite, &url, "key = \"lab.asc\"", repo.fingerprint());
-    host.write("/root/cache/blueprint.toml", blueprint, 0o644)?;
+    host.write_blueprint("cache", &blueprint)?;
     host.write("/root/cache/files/lab.asc", repo.key(), 0o644)?;
     Ok(host)
 }
@@ -110,6 +112,43 @@ fn comes_and_stays(at: Place) -> Result<()> {
         ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
     }
     Ok(())
+}
+
+/// Where the host's settings keep dnf from our repository, they are named.
+#[test]
+fn settings_that_keep_dnf_from_a_repository_are_named() -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
+    let host = host_with(&web, &repo)?;
+    let other = "[other]\nname=other\nbaseurl=file:///root/other\n";
+    host.write("/etc/other.repos/other.repo", other, 0o644)?;
+    for (setting, name) in [("reposdir=/etc/other.repos", "'reposdir'"), ("cacheonly=1", "'cacheonly'")] {
+        host.sh(&format!("echo {setting} >>/etc/dnf/dnf.conf"))?;
+        let refused = host.surefoot("install /root/cache --yes")?.code_is(21)?;
+        let card = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        ensure!(card.contains(name) && card.contains("/etc/dnf/dnf.conf"), "{card}");
+        host.sh("sed -i '$d' /etc/dnf/dnf.conf")?;
+    }
+    host.surefoot("install --resume --yes")?.ok().map(drop)
+}
+
+/// Another rpm at work is named and waited for, and not taken for a key that is refused.
+#[test]
+fn a_key_waits_for_rpms_lock() -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
+    let host = host_with(&web, &repo)?;
+    let script = "import fcntl,time\nfile=open('/var/lib/rpm/.rpm.lock','a+')\nfcntl.lockf(file,fcntl.LOCK_EX)\ntime.sleep(600)\n";
+    host.write("/root/other.py", script, 0o644)?;
+    let held = "until grep -q \"POSIX.*:$(stat -c %i /var/lib/rpm/.rpm.lock) \" /proc/locks; do sleep 0.1; done";
+    host.sh(&format!("systemd-run -q --unit=other python3 /root/other.py; {held}"))?;
+    let refused =
+        host.run(["surefoot", "install", "/root/cache", "--yes"]).env("SUREFOOT_LOCK_TIMEOUT", "1").output()?;
+    ensure!(!refused.success(), "installed:\n{}", refused.stderr);
+    ensure_said(&refused, "/var/lib/rpm/.rpm.lock is held by 'python3' (pid ")?;
+    ensure_said(&refused, "class   locked")?;
+    let mut waiting = host.run(["surefoot", "install", "--resume", "--yes"]).spawn()?;
+    waiting.wait_for("waiting for /var/lib/rpm/.rpm.lock, held by 'python3'", PATIENCE)?;
+    host.sh("systemctl stop other")?;
+    waiting.wait()?.ok().map(drop)
 }
 
 #[test]
@@ -326,7 +365,7 @@ fn every_sort_of_proxy((suite, package, server): Place) -> Result<()> {
         // Fedora's curl asks for the proxy's IPv6 address by itself.
         host.sh(&format!("echo ::ffff:{} {NAME} >>/etc/hosts", gateway.host().address()))?;
         let first = blueprint(suite, &plain, &key(&plain), repo.fingerprint());
-        host.write("/root/cache/blueprint.toml", format!("{first}{second}"), 0o644)?;
+        host.write_blueprint("cache", &format!("{first}{second}"))?;
         host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
         let url = kind.url();
         let install = ["surefoot", "install", "/root/cache", "--yes"];
@@ -347,7 +386,40 @@ fn every_sort_of_proxy((suite, package, server): Place) -> Result<()> {
     Ok(())
 }
 
-/// A way out by squid alone, a repository with a login of its own behind it, and certificates of a CA that nobody knows.
+/// dnf 4 puts values in the place of variables wherever they stand, later ones (as that of Enterprise Linux 10) take `\` for an escape besides.
+#[test]
+fn a_mirrors_login_reaches_dnf_as_it_is() -> Result<()> {
+    login_reaches_dnf(EL9)
+}
+
+#[test]
+fn a_mirrors_login_reaches_a_later_dnf_as_it_is() -> Result<()> {
+    login_reaches_dnf((Suite::El10, "el10-valkey", "valkey"))
+}
+
+fn login_reaches_dnf((suite, package, _): Place) -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
+    web.serve("/el9", repo.folder());
+    let (user, password) = (r"CORP\jo", r"a$basearch\b${releasever}%41{{}}");
+    web.guard("/el9/", &format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
+    let host = Host::boot(suite)?;
+    host.install_binary()?;
+    let vendor = "https://packages.vendor.test/el9";
+    let blueprint = blueprint(suite, vendor, "key = \"lab.asc\"", repo.fingerprint());
+    host.write_blueprint("cache", &blueprint)?;
+    host.write("/root/cache/files/lab.asc", repo.key(), 0o644)?;
+    let mirror = format!("of = '{vendor}'\nurl = '{}/el9'\nuser = '{user}'\npassword_file = 'mirror.pw'\n", web.url());
+    host.write("/root/mirrors.toml", format!("[[mirror]]\n{mirror}"), 0o600)?;
+    host.write("/root/mirror.pw", password, 0o600)?;
+    let before = Digest::of(&host)?;
+    host.surefoot("install /root/cache --yes --mirrors /root/mirrors.toml")?.ok()?;
+    ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
+    let told = host.sh("cat /var/lib/surefoot/cache/journal /var/log/surefoot/cache/*.jsonl")?;
+    ensure!(!told.contains(password) && !told.contains("releasever}%41"), "{told}");
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    rpm::nothing_is_left(&before, &host, written(suite))
+}
+
 #[test]
 fn a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> Result<()> {
     proxy_mirror_and_ca(
@@ -373,12 +445,15 @@ fn yum_goes_by_a_proxy_and_a_mirror_with_logins_and_a_ca_of_the_users_own() -> R
     proxy_mirror_and_ca(EL7, "/etc/yum.repos.d/lab.repo", "/var/log/yum.log", "sslcacert=/run/surefoot/ca-bundle.pem")
 }
 
-/// What has the login to the mirror is for root alone. What is in `logs` tells what was asked, and no secret.
+/// A way out by squid alone, a repository with a login of its own behind it, and certificates of a CA that nobody knows. What has the login to
+/// the mirror is for root alone. What is in `logs` tells what was asked, and no secret.
 fn proxy_mirror_and_ca((suite, package, _): Place, secret: &str, logs: &str, asked: &str) -> Result<()> {
     let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
     fs::write(repo.folder().join("key.asc"), repo.key())?;
     web.serve("/el9", repo.folder());
-    web.guard("/el9/", &format!("Basic {}", STANDARD.encode(format!("jo:{PASSWORD}"))));
+    // yum puts values in the place of variables wherever they stand.
+    let password = if suite == Suite::El7 { format!("{PASSWORD}$basearch") } else { PASSWORD.to_owned() };
+    web.guard("/el9/", &format!("Basic {}", STANDARD.encode(format!("jo:{password}"))));
     let gateway = Gateway::boot()?;
     // Before the proxy, which reads its names when it starts.
     gateway.front(&[SERVER], ORIGIN, &web.url(), (-1, 30))?;
@@ -388,13 +463,14 @@ fn proxy_mirror_and_ca((suite, package, _): Place, secret: &str, logs: &str, ask
     let wall = gateway.wall(&host, &[Kind::Basic.port()])?;
     let vendor = "https://packages.vendor.test/el9";
     let key = format!("key_url = \"{vendor}/key.asc\"");
-    host.write("/root/cache/blueprint.toml", blueprint(suite, vendor, &key, repo.fingerprint()), 0o644)?;
+    host.write_blueprint("cache", &blueprint(suite, vendor, &key, repo.fingerprint()))?;
     host.write("/root/ca.pem", gateway.ca()?, 0o644)?;
     host.write("/root/password", PASSWORD, 0o600)?;
     let mirror = format!(
-        "of = \"{vendor}\"\nurl = \"https://{SERVER}:{ORIGIN}/el9\"\nuser = \"jo\"\npassword_file = \"password\"\n"
+        "of = \"{vendor}\"\nurl = \"https://{SERVER}:{ORIGIN}/el9\"\nuser = \"jo\"\npassword_file = \"mirror.pw\"\n"
     );
     host.write("/root/mirrors.toml", format!("[[mirror]]\n{mirror}"), 0o600)?;
+    host.write("/root/mirror.pw", password, 0o600)?;
     let before = Digest::of(&host)?;
 
     let url = Kind::Basic.url();

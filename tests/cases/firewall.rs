@@ -21,6 +21,28 @@ fn firewalld_is_told_what_others_are_to_reach() -> Result<()> {
     };
     let checked = host.surefoot("preflight /root/web")?.ok()?;
     ensure_said(&checked, "firewalld is active, and will be told to let port 80 through")?;
+    // One that others come by in another zone than the one that will be told.
+    let interface = host.sh("ip -o route show default | sed 's/.* dev \\([^ ]*\\).*/\\1/'")?;
+    host.sh(&format!("firewall-cmd --zone=internal --change-interface={interface}"))?;
+    let checked = || -> Result<String> {
+        let told = host.surefoot("preflight /root/web")?.ok()?.stdout;
+        Ok(told.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let shut =
+        format!("warning interface {interface} in firewalld's zone 'internal', which does not let port 80 through");
+    ensure!(checked()?.contains(&shut), "{}", checked()?);
+    // Open until the next reload, and then for good; and where everything is let through.
+    host.sh("firewall-cmd --zone=internal --add-port=80/tcp")?;
+    ensure!(checked()?.contains(&shut), "{}", checked()?);
+    host.sh("firewall-cmd --permanent --zone=internal --add-port=80/tcp")?;
+    ensure!(!checked()?.contains("warning interface"), "{}", checked()?);
+    host.sh(&format!("firewall-cmd --zone=trusted --change-interface={interface}"))?;
+    ensure!(!checked()?.contains("warning interface"), "{}", checked()?);
+    host.sh(&format!("firewall-cmd --zone=public --change-interface={interface}"))?;
+    // A way that leads nowhere is no interface.
+    host.sh("ip route add unreachable default metric 4000")?;
+    ensure!(!checked()?.contains("warning interface"), "{}", checked()?);
+    host.sh("ip route del unreachable default metric 4000")?;
     host.surefoot(INSTALL)?.ok()?;
     open("80/tcp")?;
     host.sh("firewall-cmd --reload && firewall-cmd --query-port=80/tcp")?;

@@ -266,8 +266,7 @@ fn sweep_first_install_of_stackstorm_with_mistral() -> Result<()> {
 /// The kind `schema` by itself, with a command that fills two tables and ends between them.
 #[test]
 fn tables_of_a_command_that_was_cut_off_are_made_once_more() -> Result<()> {
-    const BLUEPRINT: &str = "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"shop\"\ntitle = \"A shop\"\nversion = \"1.0\"\n\n\
-         [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n[[step]]\nid = \"db\"\nkind = \"postgresql\"\nuser = \"shop\"\n\
+    const SHOP: &str = "[inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n[[step]]\nid = \"db\"\nkind = \"postgresql\"\nuser = \"shop\"\n\
          password = \"{{ inputs.password }}\"\n\n[[step]]\nid = \"tables\"\nkind = \"schema\"\nserver = \"127.0.0.1:5432\"\nuser = \"shop\"\n\
          password = \"{{ inputs.password }}\"\ndatabase = \"shop\"\ntable = \"first\"\ncommand = [\"/root/migrate\"]\n";
     const MIGRATE: &str = "#!/bin/sh\nset -e\nexport PGPASSWORD=$(cat /root/password)\n\
@@ -275,7 +274,7 @@ fn tables_of_a_command_that_was_cut_off_are_made_once_more() -> Result<()> {
          test ! -e /root/cut || eval \"$(cat /root/cut)\"\ndone\n";
     let host = Host::boot(Suite::Bookworm)?;
     host.install_binary()?;
-    host.write("/root/shop/blueprint.toml", BLUEPRINT, 0o644)?;
+    host.write_blueprint("shop", SHOP)?;
     host.write("/root/migrate", MIGRATE, 0o755)?;
     host.write("/root/password", "a password", 0o600)?;
     let tables = || {

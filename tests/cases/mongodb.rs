@@ -310,13 +310,12 @@ fn failures_of_mongodb_have_its_own_words_as_evidence() -> Result<()> {
 /// A server of another host, where the blueprint takes one that is older than what is installed here.
 #[test]
 fn a_server_of_before_4_2_is_used_where_it_may_be() -> Result<()> {
-    const BLUEPRINT: &str = "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"shop\"\ntitle = \"A shop\"\nversion = \"1.0\"\n\n\
-         [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n[inputs.oldest]\ntype = \"text\"\ndefault = \"4.2\"\n\n\
+    const SHOP: &str = "[inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n[inputs.oldest]\ntype = \"text\"\ndefault = \"4.2\"\n\n\
          [[step]]\nid = \"db\"\nkind = \"mongodb\"\nversion = \"7.0\"\nadmin = { password = \"none\" }\nexternal = \"127.0.0.1:27017\"\n\
          oldest = \"{{ inputs.oldest }}\"\nusers = [{ name = \"shop\", password = \"{{ inputs.password }}\", database = \"shop\" }]\n";
     let host = Host::boot(Suite::Bookworm)?;
     host.install_binary()?;
-    host.write("/root/shop/blueprint.toml", BLUEPRINT, 0o644)?;
+    host.write_blueprint("shop", SHOP)?;
     host.write("/root/older", include_str!("../data/mongodb/older"), 0o755)?;
     host.write("/root/good", "old password", 0o600)?;
     host.write("/root/wrong", "new password", 0o600)?;

@@ -1,7 +1,12 @@
 //! Sites of nginx with TLS and a password, beside a user's own.
 
 use anyhow::{Context, Result, ensure};
-use lab::{Digest, Host, Suite, installed, nginx_org, repo::Repo, web::Web};
+use lab::{
+    Digest, Host, Suite, installed, nginx_org,
+    repo::{Repo, Signature},
+    rpm::RpmRepo,
+    web::Web,
+};
 use std::time::Duration;
 
 const CERTIFICATE: &str = "/etc/surefoot/site-certificate.crt";
@@ -199,6 +204,20 @@ fn a_users_sites_are_named_and_go_on() -> Result<()> {
     // Who asks for no site of ours gets what was there before.
     let said = host.sh(answers)?;
     ensure!(said.starts_with("mine 200,wiki 200,wiki 200,wiki 200,") && said.ends_with(" 401,"), "{said}");
+    // A name that nginx has no room for in its table of names, which it makes as soon as there are two sites.
+    let long = format!("{}.Lab.test", "a".repeat(60));
+    // Written as an expression, it comes after wildcards.
+    host.write(
+        "/etc/nginx/sites-enabled/any",
+        "server { listen 80; server_name *.lab.test; return 200 any; }\n",
+        0o644,
+    )?;
+    let said = host.surefoot(&format!("install --yes {at} --set site={long}"))?.code_is(31)?.stderr;
+    ensure!(said.contains("/etc/nginx/sites-enabled/any: server_name *.lab.test"), "{said}");
+    host.sh("rm /etc/nginx/sites-enabled/any")?;
+    host.install(&format!("{at} --set site={long}"))?;
+    let said = host.sh(&answers.replace("box.lab.test", &long))?;
+    ensure!(said.starts_with("mine 200,wiki 200,wiki 200,wiki 200,") && said.ends_with(" 401,"), "{said}");
     host.surefoot("uninstall site --yes")?.ok()?;
     let differences = Digest::diff(&before, &Digest::of(&host)?);
     ensure!(differences.is_empty(), "{}", differences.join("\n"));
@@ -227,6 +246,30 @@ fn nginx_of_nginx_org_has_its_sites_in_one_folder() -> Result<()> {
     assert_eq!((again.changed, again.restarted), (0, 0), "{again:?}");
     host.surefoot("uninstall --yes")?.ok()?;
     assert_eq!(host.sh("ls /etc/nginx/conf.d; dpkg --verify nginx")?, "default.conf");
+    Ok(())
+}
+
+/// Enterprise Linux has a server in nginx.conf, behind the line that reads all sites: who puts a site of their own there has it answer whatever is asked.
+#[test]
+fn a_server_in_nginx_conf_goes_on_to_answer_where_no_name_fits() -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&["nginx"], Signature::Right, Signature::Right)?);
+    web.serve("/own", repo.folder());
+    let host = Host::boot(Suite::El9)?;
+    host.install_binary()?;
+    host.write("/etc/pki/own", repo.key(), 0o644)?;
+    let definition = format!("[own]\nname=own\nbaseurl={}/own\ngpgcheck=1\ngpgkey=file:///etc/pki/own\n", web.url());
+    host.write("/etc/yum.repos.d/own.repo", definition, 0o644)?;
+    host.sh("rpm --import /etc/pki/own; dnf -q -y install nginx; mkdir /srv/w; echo mine >/srv/w/index.html; \
+         sed -i 's,root .*;,root /srv/w;,' /etc/nginx/nginx.conf; systemctl enable --now nginx")?;
+    let before = host.read("/etc/nginx/nginx.conf")?;
+    let site = host.install_blueprint("site")?;
+    host.install(&site)?;
+    assert_eq!(host.sh("curl -s http://127.0.0.1/")?, "mine");
+    let again = host.install(&site)?;
+    assert_eq!((again.changed, again.restarted), (0, 0), "{again:?}");
+    host.surefoot("uninstall --yes")?.ok()?;
+    assert_eq!(host.read("/etc/nginx/nginx.conf")?, before);
+    assert_eq!(host.sh("curl -s http://127.0.0.1/")?, "mine");
     Ok(())
 }
 

@@ -69,6 +69,12 @@ fn drift_in_redis_is_shown_and_put_right() -> Result<()> {
         ("systemctl stop redis-server", "start"),
         ("systemctl disable redis-server", "enable"),
         ("chown root: /var/lib/redis", "owner root:root"),
+        ("$CLI config set maxmemory 1mb", "restart: maxmemory is 1048576, not 67108864"),
+        ("$CLI config set bind 0.0.0.0", "restart: it listens on 0.0.0.0:6379, too"),
+        (
+            "echo bind 0.0.0.0 >>/etc/redis/redis.conf && systemctl restart redis-server",
+            "a line for bind comes after it",
+        ),
     ] {
         as_user(&host, drift)?;
         for command in ["status", "plan"] {

@@ -270,8 +270,10 @@ fn transcript(secret: Option<&str>) -> Result<(String, Vec<Text>)> {
     texts.push(("the plan file", host.read("/root/plan")?));
     let (arguments, output) = run(&["install", "/root/web", "--yes", "-v"])?.arguments()?;
     texts.push(("install -v", both(&output.ok()?)));
-    let arguments = arguments.lines().filter_map(|line| line.split_once("execve").map(|(_, call)| call.to_owned()));
-    texts.push(("the arguments of a process", arguments.collect::<Vec<_>>().join("\n")));
+    // Where two are called at once, strace tells the end of one apart.
+    let calls = arguments.lines().filter(|line| !line.contains("<... ")).filter_map(|line| line.split_once("execve"));
+    let calls: Vec<String> = calls.map(|(_, call)| call.replace("<unfinished ...>", "")).collect();
+    texts.push(("the arguments of a process", calls.join("\n")));
     host.write("/etc/systemd/system/redis-server.service.d/fails.conf", "[Service]\nExecStartPre=/bin/false\n", 0o644)?;
     texts.push(("the failure's card", both(&host.exec(["surefoot", "install", "web", "--yes"])?)));
     let public = "systemctl show redis-server nginx";

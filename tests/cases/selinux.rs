@@ -18,15 +18,7 @@ printf "$3 $3" >/sys/fs/selinux/booleans/$2
 SCRIPT
 chmod 755 /usr/sbin/setsebool"#;
 /// A site that asks another server, on a port that the policy does not know for one; and a service that does not start, where wanted.
-const BLUEPRINT: &str = r#"schema = 1
-surefoot = ">= 0.1"
-
-[product]
-name = "front"
-title = "A site in front of a server"
-version = "1.0"
-
-[inputs.broken]
+const FRONT: &str = r#"[inputs.broken]
 type = "bool"
 default = false
 
@@ -56,7 +48,7 @@ const INSTALL: &str = "install /root/front --yes";
 fn the_policy_lets_what_is_brought_and_what_it_refuses_is_told() -> Result<()> {
     let host = Host::boot(Suite::Bookworm)?;
     host.install_binary()?;
-    host.write("/root/front/blueprint.toml", BLUEPRINT, 0o644)?;
+    host.write_blueprint("front", FRONT)?;
     host.sh("apt-get -qq update && apt-get -qq install --no-install-recommends policycoreutils selinux-utils selinux-policy-default netbase attr >/dev/null 2>&1")?;
     host.sh(KERNEL)?;
     host.sh("mkdir -p /data/front.files")?;

@@ -8,14 +8,10 @@ use lab::{
 };
 use serde_json::Value;
 
-/// Points the host at a repository, its key known.
+/// Points the host at a repository and at no other.
 fn use_repo(host: &Host, web: &Web, repo: &Repo) -> Result<()> {
-    host.write("/etc/apt/keyrings/lab.asc", repo.key(), 0o644)?;
-    let source = format!("deb [signed-by=/etc/apt/keyrings/lab.asc] {}/apt stable main\n", web.url());
-    host.write("/etc/apt/sources.list.d/lab.list", source, 0o644)?;
-    host.sh("rm /etc/apt/sources.list.d/debian.sources")?;
-    web.serve("/apt", repo.folder());
-    Ok(())
+    repo.offer(web, host)?;
+    host.sh("rm /etc/apt/sources.list.d/debian.sources").map(drop)
 }
 
 #[test]

@@ -1,7 +1,14 @@
 //! The built-in blueprint as a whole, MongoDB by the stand-in that [`lab::mongodb`] makes.
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::{Host, Suite, Watch, mongodb::Vendor, run::ensure_said, sweep::SERVICES};
+use lab::{
+    Host, Suite, Watch,
+    mongodb::Vendor,
+    repo::{Package, Repo},
+    run::ensure_said,
+    sweep::SERVICES,
+    web::Web,
+};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -46,10 +53,14 @@ fn all_five(suite: Suite) -> Result<()> {
     ensure!(execs <= 10, "{execs} programs were started by a second run");
     let best = host.quickest(&install)?;
     ensure!(best <= Duration::from_millis(250), "a second run took {best:?}");
-    ensure_said(&host.surefoot("install services --yes")?.ok()?, " in place, 0 changed, 0 failed")
+    ensure_said(&host.surefoot("install services --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
+    // It was begun with another pin, and goes all the same.
+    host.surefoot("uninstall services --yes")?.ok()?;
+    ensure!(!host.exists("/etc/apt/keyrings/mongodb-org.gpg")?, "the key stays");
+    Ok(())
 }
 
-/// One index, two transactions; RabbitMQ comes up while the second is at work, and MongoDB is closed before.
+/// One index, two transactions; RabbitMQ comes up before the first is done, and while the second is at work, and MongoDB is closed before that.
 fn overlaps(host: &Host) -> Result<()> {
     // The last log is that of the run that was whole.
     let log = host.sh("cat $(ls -t /var/log/surefoot/services/*.jsonl | head -n 1)")?;
@@ -74,10 +85,16 @@ fn overlaps(host: &Host) -> Result<()> {
     };
     let broker = "rabbitmq/service:rabbitmq-server.service";
     let (began, ended) = (at("resource_changing", broker)?, at("resource_changed", broker)?);
-    ensure!(first < began && began < second && second < ended, "{first} {began} {second} {ended}");
+    let packages = at("resource_changed", "rabbitmq/packages:all")?;
+    let order = [first, began, packages, second, ended];
+    ensure!(order.is_sorted(), "{order:?}");
     // Until MongoDB has its administrator, everybody on the host could make one.
-    let closed = at("resource_changed", "mongodb/mongodb_user:127.0.0.1:27017/admin.admin")?;
-    ensure!(closed < began, "{closed} {began}");
+    let (open, closed) = (
+        at("resource_changing", "mongodb/service:mongod.service")?,
+        at("resource_changed", "mongodb/mongodb_user:127.0.0.1:27017/admin.admin")?,
+    );
+    let between = events[open..closed].iter().filter_map(|event| event["step"].as_str());
+    ensure!(closed < second && between.into_iter().all(|step| step == "mongodb"), "{open} {closed} {second}");
     Ok(())
 }
 
@@ -133,4 +150,54 @@ fn data_survive_all_but_a_purge() -> Result<()> {
     ensure!(!host.exists("/usr/sbin/rabbitmq-server")? && !host.exists("/usr/bin/redis-server")?);
     host.surefoot("install services --yes")?.ok()?;
     there("after an uninstall and another install")
+}
+
+/// A package with an init script and no unit: systemd makes one, which it does not while the script's name is masked.
+#[test]
+fn a_service_of_an_init_script_comes_up() -> Result<()> {
+    const SCRIPT: &str = "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: lab-thing\n# Required-Start: $remote_fs\n\
+        # Required-Stop: $remote_fs\n# Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n### END INIT INFO\n\
+        case $1 in\nstart) start-stop-daemon --start --background --make-pidfile --pidfile /run/lab-thing.pid --exec /bin/sleep -- 100000 ;;\n\
+        stop) start-stop-daemon --stop --pidfile /run/lab-thing.pid ;;\nesac\n";
+    let postinst = "#!/bin/sh\nset -e\nupdate-rc.d lab-thing defaults\ninvoke-rc.d lab-thing start\n";
+    let package = Package::new("lab-thing", "1").file("/etc/init.d/lab-thing", SCRIPT, 0o755);
+    let (repo, web) = (Repo::new(&[package.script("postinst", postinst)])?, Web::start()?);
+    let host = Host::boot(Suite::Bookworm)?;
+    repo.offer(&web, &host)?;
+    host.install_binary()?;
+    let steps = "[[step]]\nid = 'thing'\nkind = 'packages'\nnames = ['lab-thing']\nservices = ['lab-thing']\n\
+        [[step]]\nid = 'serve'\nkind = 'service'\nunit = 'lab-thing'\npackage = 'lab-thing'\n";
+    let blueprint = host.write_blueprint("thing", steps)?;
+    host.install(&blueprint)?;
+    host.sh("systemctl is-active lab-thing")?;
+    let told = host.install(&blueprint)?;
+    ensure!(told.changed == 0, "{told:?}");
+    Ok(())
+}
+
+/// nginx is up before a module of its own is installed, whose package asks for a reload by a trigger. `between` are steps between both.
+fn a_module_reaches_nginx(between: &str) -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    let steps = format!(
+        "[[step]]\nid = 'site'\nkind = 'nginx_site'\nnames = ['box.lab.test']\n{between}\
+         [[step]]\nid = 'echo'\nkind = 'packages'\nnames = ['libnginx-mod-http-echo']\n"
+    );
+    host.install(&host.write_blueprint("web", &steps)?)?;
+    let module = "grep -c ngx_http_echo_module /proc/$(cat /run/nginx.pid)/maps";
+    ensure!(host.sh(module)?.trim() != "0", "nginx runs without its module");
+    let started = "journalctl -b -o cat -u nginx | grep -c '^Started'";
+    assert_eq!(host.sh(started)?.trim(), "1");
+    Ok(())
+}
+
+#[test]
+fn what_later_packages_want_of_a_service_reaches_it() -> Result<()> {
+    a_module_reaches_nginx("")
+}
+
+/// RabbitMQ comes up while a second transaction brings the module.
+#[test]
+fn what_a_second_transaction_wants_of_a_service_reaches_it() -> Result<()> {
+    a_module_reaches_nginx("[[step]]\nid = 'broker'\nkind = 'rabbitmq'\nuser = 'admin'\npassword = 'brokerbroker'\n")
 }

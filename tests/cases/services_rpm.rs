@@ -133,6 +133,11 @@ fn the_services_come_and_go() -> Result<()> {
         assert_eq!(host.sh(&started)?, "1\nenabled", "{unit}: one start, with the final configuration");
     }
     served.works(&host)?;
+    // Who is not root is told what is hidden.
+    for command in ["plan", "preflight"] {
+        let looked = host.run(["surefoot", command, "services"]).as_user("nobody").output()?.ok()?;
+        ensure!(command == "preflight" || looked.stdout.contains("hidden: database app of "), "{}", looked.stdout);
+    }
     let script = "import sys; sys.path.insert(0, '/usr/lib/mongodb-stand-in'); import pymongo\n\
         db = pymongo.MongoClient(open('/etc/mongodb/app.app').read().strip()).get_default_database()\n\
         print(db.things.count_documents({}))";

@@ -29,11 +29,8 @@ impl Slow {
         let package =
             Package::new("lab-slow", "1").script("postinst", &postinst).file("/usr/bin/lab-slow", work, 0o755);
         let (repo, web) = (Repo::new(&[package])?, Web::start()?);
-        web.serve("/apt", repo.folder());
         let host = Host::boot(Suite::Bookworm)?;
-        host.write("/etc/apt/keyrings/lab.asc", repo.key(), 0o644)?;
-        let source = format!("deb [signed-by=/etc/apt/keyrings/lab.asc] {}/apt stable main\n", web.url());
-        host.write("/etc/apt/sources.list.d/lab.list", source, 0o644)?;
+        repo.offer(&web, &host)?;
         host.install_binary()?;
         host.install_blueprint("slow")?;
         Ok(Self { host, _web: web, _repo: repo })
@@ -59,6 +56,18 @@ impl Slow {
         self.host.exec(["touch", path])?.ok().map(drop)
     }
 
+    /// `status` tells that the last run was or is `how`.
+    fn last_run_is(&self, how: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.host.sh("surefoot status slow")?;
+            if told.contains(&format!("last run: {how} (")) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "it is not {how}: {told}");
+        }
+    }
+
     /// Resumes, with nothing in its way, and everything is there. The postinst ran once in all.
     fn resumes(&self) -> Result<()> {
         self.touch("/srv/go")?;
@@ -80,7 +89,9 @@ fn a_package_transaction_outlives_us_and_is_waited_for() -> Result<()> {
     let slow = Slow::boot()?;
     let running = slow.install().spawn()?;
     slow.wait_for("/srv/installing")?;
+    slow.last_run_is("install at work")?;
     ensure!(running.kill());
+    slow.last_run_is("install cut off")?;
     let mut resumed = slow.resume().spawn()?;
     resumed.wait_for("waiting for the package transaction of an earlier run (pid ", PATIENCE)?;
     ensure!(!running.survivors().is_empty() && !slow.host.exists("/srv/installed")?);

@@ -31,6 +31,7 @@ fn a_first_install_of_stackstorm_survives_a_kill() -> Result<()> {
 }
 
 #[test]
+#[ignore = "a twin with secrets that are generated: make everything"]
 fn a_first_install_of_stackstorm_with_generated_secrets_survives_a_kill() -> Result<()> {
     first_install_survives("", 1)
 }
@@ -441,6 +442,7 @@ fn upgraded_with_a_kill(host: Host, series: &str, version: &str) -> Result<(Snap
 
 /// Debian's own ZooKeeper, and the client of it that is in StackStorm's package.
 #[test]
+#[ignore = "a twin with a server that was there: make everything"]
 fn zookeeper_coordinates_stackstorm_in_place_of_redis() -> Result<()> {
     let vendors = Vendors::start(Suite::Ubuntu)?;
     let host = stackstorm::fresh(Suite::Ubuntu)?.host().boot()?;

@@ -73,9 +73,7 @@ fn one_that_was_uninstalled_is_in_nobodys_way() -> Result<()> {
 
 /// A blueprint of one step, in a folder of its name.
 fn blueprint(host: &Host, product: &str, step: &str) -> Result<String> {
-    let head = format!("schema = 1\n[product]\nname = \"{product}\"\ntitle = \"{product}\"\nversion = \"1\"\n");
-    host.write(&format!("/root/{product}/blueprint.toml"), head + "[[step]]\n" + step, 0o644)?;
-    Ok(format!("/root/{product}"))
+    host.write_blueprint(product, &format!("[[step]]\n{step}"))
 }
 
 #[test]

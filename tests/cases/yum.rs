@@ -30,8 +30,7 @@ impl Vendor {
 
     fn blueprint(&self) -> String {
         format!(
-            "schema = 1\nsurefoot = \">= 0.1\"\n\n[product]\nname = \"shop\"\ntitle = \"A shop\"\nversion = \"1.0\"\n\n\
-             [inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n\
+            "[inputs.password]\ntype = \"secret\"\ngenerate = 24\n\n\
              [[step]]\nid = \"vendor\"\nkind = \"repository\"\nuris = [\"{}/el7\"]\nkey = \"vendor.asc\"\nfingerprints = [\"{}\"]\n\n\
              [[step]]\nid = \"packages\"\nkind = \"packages\"\nnames = [\"redis\"]\n\n\
              [[step]]\nid = \"settings\"\nkind = \"file\"\npath = \"/etc/shop.env\"\ncontent = \"PASSWORD={{{{ inputs.password }}}}\\n\"\n\n\
@@ -46,7 +45,7 @@ impl Vendor {
     fn host(&self) -> Result<Host> {
         let host = Host::boot(Suite::El7)?;
         host.install_binary()?;
-        host.write("/root/shop/blueprint.toml", self.blueprint(), 0o644)?;
+        host.write_blueprint("shop", &self.blueprint())?;
         host.write("/root/shop/files/vendor.asc", self.repo.key(), 0o644)?;
         host.write("/root/shop/files/index.html", "the shop is open\n", 0o644)?;
         host.write("/root/answers.toml", "password = 'a password'\n", 0o600)?;
@@ -380,12 +379,12 @@ fn a_dead_repository_of_somebody_else_harms_nobody_by_yum() -> Result<()> {
     )?;
     // Where a package is missing, that may be why.
     let blueprint = vendor.blueprint();
-    host.write("/root/shop/blueprint.toml", blueprint.replace("[\"redis\"]", "[\"redis\", \"nobodys\"]"), 0o644)?;
+    host.write_blueprint("shop", &blueprint.replace("[\"redis\"]", "[\"redis\", \"nobodys\"]"))?;
     let card = card_of(&host, &gone)?;
     let says = ["No package nobodys available.", "mirrorlist.centos.org", "vault.centos.org", "class repository"];
     ensure!(says.iter().all(|words| card.contains(words)), "{card}");
 
-    host.write("/root/shop/blueprint.toml", blueprint, 0o644)?;
+    host.write_blueprint("shop", &blueprint)?;
     host.sh("yum -q clean all")?;
     let done = host.run([&INSTALL[..], &["--answers", "/root/answers.toml"], &gone].concat()).output()?.ok()?;
     ensure_said(&done, "a repository that is not ours fails: 'base', 'panel': ")?;

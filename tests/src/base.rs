@@ -163,7 +163,7 @@ const RED_HAT: &Own = &Own {
 };
 /// yum is a stand-in, too, by dnf's library; programs that are newer than there are held to what theirs can.
 const RED_HAT_WITH_YUM: &Own = &Own {
-    recipe: 1,
+    recipe: 2,
     folders: &[
         "etc/yum.repos.d",
         "etc/yum/vars",

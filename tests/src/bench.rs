@@ -28,17 +28,46 @@ const PASSWORDS: [(&str, &str); 4] = [
     ("POSTGRESQL_PASSWORD", "benchpostgres"),
     ("WEB_PASSWORD", "benchweb"),
 ];
-/// All that the contestants have to bring: component, package, and a question that only a configured service answers in this way.
-const COMPONENTS: [(&str, &str, &str); 4] = [
-    ("redis", "redis-server", "redis-cli ping 2>&1 | grep -q NOAUTH"),
-    ("rabbitmq", "rabbitmq-server", "ss -Hltn 'sport = 5672' | grep -q 127.0.0.1"),
+/// All that the contestants have to bring: component, package, and questions that only a service answers in this way that is configured as
+/// surefoot's are.
+const COMPONENTS: [(&str, &str, &[&str]); 4] = [
+    (
+        "redis",
+        "redis-server",
+        &["redis-cli ping 2>&1 | grep -q NOAUTH", "REDISCLI_AUTH=benchredis redis-cli -h ::1 ping | grep -q PONG"],
+    ),
+    (
+        "rabbitmq",
+        "rabbitmq-server",
+        &[
+            "curl -sf -u admin:benchrabbit http://127.0.0.1:15672/api/whoami | grep -q administrator",
+            "test \"$(curl -s -o /dev/null -w '%{http_code}' -u guest:guest http://127.0.0.1:15672/api/whoami)\" = 401",
+            "grep -q ':1628 ' /proc/net/tcp6",
+        ],
+    ),
     (
         "postgresql",
         "postgresql",
-        "PGPASSWORD=wrong psql -h 127.0.0.1 -U app -d app -c 'select 1' 2>&1 | grep -q 'authentication failed'",
+        &[
+            "PGPASSWORD=wrong psql -h 127.0.0.1 -U app -d app -c 'select 1' 2>&1 | grep -q 'authentication failed'",
+            "PGPASSWORD=benchpostgres psql -h ::1 -U app -d app -c 'select 1'",
+            "PGPASSWORD=benchpostgres psql -U app -d app -c 'select 1'",
+        ],
     ),
-    ("nginx", "nginx", "test \"$(curl -sk -o /dev/null -w '%{http_code}' https://localhost/)\" = 401"),
+    (
+        "nginx",
+        "nginx",
+        &[
+            "test \"$(curl -sk -o /dev/null -w '%{http_code} %{http_version}' https://localhost/)\" = '401 2'",
+            "test \"$(curl -sk -o /dev/null -w '%{http_code} %{http_version}' -u admin:benchweb 'https://[::1]/')\" = '200 2'",
+            "curl -sk -I https://localhost/ | grep -qi strict-transport-security",
+            "curl -s -o /dev/null -w '%{redirect_url}' http://localhost/ | grep -q https://localhost/",
+            "! openssl s_client -connect localhost:443 -tls1_1 < /dev/null",
+        ],
+    ),
 ];
+/// Nothing but nginx is reached from elsewhere.
+const LOOPBACK: &str = "! ss -Hltn | awk '{ print $4 }' | grep -vE '^(127[.]0[.]0[.]1|\\[::1\\]):|:(22|80|443)$'";
 
 /// Who installs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +166,8 @@ fn run(snapshot: &Snapshot, contestant: Contestant, line: bool) -> Result<Took> 
         let path = format!("{}/data/bench/{file}", env!("CARGO_MANIFEST_DIR"));
         host.write(&format!("/root/bench/{file}"), fs::read(path)?, 0o755)?;
     }
-    let answers = "site = 'localhost'\nredis_password = 'benchredis'\nweb_password = 'benchweb'\n";
+    let answers = "site = 'localhost'\nredis_password = 'benchredis'\nrabbitmq_password = 'benchrabbit'\n\
+                   postgresql_password = 'benchpostgres'\nweb_password = 'benchweb'\n";
     host.write("/root/bench/answers.toml", answers, 0o600)?;
     let _line = line.then(|| Line::lay(&host)).transpose()?;
     let shown = host.exec(["surefoot", "blueprint", "show", "services"])?.ok()?.stdout;
@@ -172,8 +202,10 @@ fn run(snapshot: &Snapshot, contestant: Contestant, line: bool) -> Result<Took> 
     run.output()?.ok()?;
     let took = Took { wall: began.elapsed().as_secs_f64(), cpu: group.cpu()? - cpu };
     if contestant != Contestant::Bare {
-        for (name, _, question) in components {
-            ensure!(host.exec(["sh", "-c", question])?.success(), "{name} does not answer as it should");
+        let of_components =
+            components.iter().flat_map(|(name, _, questions)| questions.iter().map(move |one| (*name, *one)));
+        for (name, question) in of_components.chain([("a service", LOOPBACK)]) {
+            ensure!(host.exec(["sh", "-c", question])?.success(), "{name} does not answer as it should: {question}");
         }
     }
     Ok(took)

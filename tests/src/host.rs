@@ -295,6 +295,18 @@ impl Host {
         Ok(to)
     }
 
+    /// Writes the blueprint of a product `name` with these inputs and steps into the host, and gives the path of its folder there:
+    /// `/root/NAME`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_blueprint(&self, name: &str, rest: &str) -> Result<String> {
+        let (folder, title) = (format!("/root/{name}"), format!("The {name}"));
+        let head = format!("schema = 1\n\n[product]\nname = \"{name}\"\ntitle = \"{title}\"\nversion = \"1.0\"\n\n");
+        self.write(&format!("{folder}/blueprint.toml"), head + rest, 0o644)?;
+        Ok(folder)
+    }
+
     /// A number for the files of one run.
     pub(crate) fn next_run(&self) -> u32 {
         self.runs.fetch_add(1, Ordering::Relaxed)

@@ -1,6 +1,6 @@
 //! Fixture apt repositories: packages made from data, an index, a signature by a throw-away key.
 
-use crate::tool;
+use crate::{Host, tool, web::Web};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -217,6 +217,17 @@ impl Repo {
         self.valid_until = None;
         self.index()?;
         Ok(self)
+    }
+
+    /// Serves it on `web`, and makes it and its key known to `host`.
+    ///
+    /// # Errors
+    /// When the host cannot be written to.
+    pub fn offer(&self, web: &Web, host: &Host) -> Result<()> {
+        web.serve("/apt", self.folder());
+        host.write("/etc/apt/keyrings/lab.asc", self.key(), 0o644)?;
+        let source = format!("deb [signed-by=/etc/apt/keyrings/lab.asc] {}/apt stable main\n", web.url());
+        host.write("/etc/apt/sources.list.d/lab.list", source, 0o644)
     }
 
     /// The folder to serve.

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::said::{self, advice, classify, complaints};
-use super::{FETCH_LIMIT, LISTS, Source, apt_get, retried, tell_progress, when_free};
+use super::{CACHES, FETCH_LIMIT, LISTS, Source, apt_get, retried, tell_progress, when_free};
 use crate::command::Output;
+use crate::packages::without_login;
 use crate::{Class, Fault, Host, locks};
 
 /// Fetches the index of all repositories, and makes sure that it did for `ours`.
@@ -30,6 +31,7 @@ fn fetch(host: &Host, ours: &[Source]) -> Result<()> {
         source.remove_lists(lists)?;
     }
     forget_parts(lists)?;
+    forget_cache_parts(Path::new(CACHES))?;
     let (progress, hopeless) = (tell_progress(host), said::hopeless(2));
     let output = when_free(host, &locks::INDEX, |_| {
         let network = host.runner.network();
@@ -55,8 +57,21 @@ fn fetch(host: &Host, ours: &[Source]) -> Result<()> {
 
 /// Removes signed lists that were broken off: apt goes on where they end, with what the server has by now, which was signed anew.
 fn forget_parts(lists: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(lists.join("partial")).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().ends_with("Release") {
+    remove_those(&lists.join("partial"), |name| name.ends_with("Release"))
+}
+
+/// Removes caches that somebody was writing who was killed: apt makes them anew, each under another name (mkstemp(3)).
+pub(super) fn forget_cache_parts(caches: &Path) -> Result<()> {
+    remove_those(caches, |name| {
+        let end = ["pkgcache.bin.", "srcpkgcache.bin."].iter().find_map(|cache| name.strip_prefix(cache));
+        end.is_some_and(|end| end.len() == 6)
+    })
+}
+
+/// Removes the files of `folder` whose names are such; none where there is no folder.
+fn remove_those(folder: &Path, are_such: impl Fn(&str) -> bool) -> Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if are_such(&entry.file_name().to_string_lossy()) {
             let path = entry.path();
             std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
@@ -106,11 +121,9 @@ pub fn release_url(uri: &str, suite: &str) -> String {
 
 /// A URI as apt tells it: without login.
 fn told(uri: &str) -> String {
-    let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
-    let end = rest.find('/').unwrap_or(rest.len());
-    let host = rest[..end].rsplit_once('@').map_or(&rest[..end], |(_, host)| host);
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{separator}{host}{}", rest[end..].trim_end_matches('/'))
+    let (told, _) = without_login(uri);
+    let (scheme, rest) = told.split_at(told.find("://").map_or(0, |at| at + "://".len()));
+    format!("{scheme}{}", rest.trim_end_matches('/'))
 }
 
 /// The host of a URI; none where it has none (`file:`).
@@ -138,6 +151,20 @@ mod tests {
         for (uri, expected, host) in cases {
             assert_eq!((told(uri).as_str(), host_of(uri)), (expected, host), "{uri}");
         }
+    }
+
+    #[test]
+    fn only_parts_of_caches_go() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in
+            ["pkgcache.bin", "srcpkgcache.bin", "pkgcache.bin.xQulHA", "srcpkgcache.bin.000000", "pkgcache.bin.mine"]
+        {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        forget_cache_parts(folder.path()).unwrap();
+        let left = |name: &str| folder.path().join(name).exists();
+        assert!(left("pkgcache.bin") && left("srcpkgcache.bin") && left("pkgcache.bin.mine"));
+        assert!(!left("pkgcache.bin.xQulHA") && !left("srcpkgcache.bin.000000"));
     }
 
     #[test]

@@ -4,32 +4,50 @@
 //! descriptor are in README.progress-reporting of its documentation.
 
 mod ahead;
+mod asked;
 mod definition;
 mod fetch;
 mod index;
+mod own_proxy;
 mod said;
 mod solver;
 mod source;
 mod sources;
 mod transaction;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::command::Output;
-use crate::{Command, Fault, Host, locks};
+use crate::packages::Survivor;
+use crate::{Command, Fault, Host, dpkg, locks};
 
 pub use ahead::{fetch as fetch_ahead, pays as fetching_ahead_pays};
+pub use asked::asked_for;
 pub use definition::{login_path, parts, rival};
 pub use fetch::fetch;
 pub use index::release_url;
 pub use index::{has_any, update};
+pub use own_proxy::own_proxy;
 pub use said::problems;
 pub use solver::{simulate, simulate_removal};
 pub use source::{LISTS, Source, definition_path, keyring_path};
 pub use sources::{Entry, entries};
 pub use transaction::{configure, download, install, is_stale_index, mend, remove, trigger};
+
+/// Where apt keeps what it has read of the lists.
+const CACHES: &str = "/var/cache/apt";
+
+/// Finishes what a killed apt and its dpkg left, as [`crate::packages::Manager::finish`] has it.
+///
+/// # Errors
+/// As there.
+pub fn finish(host: &Host, going: &[String], deny: &[String], survivor: &Survivor<'_>) -> Result<()> {
+    index::forget_cache_parts(Path::new(CACHES))?;
+    dpkg::finish(host, going, deny, survivor)
+}
 
 /// How often a lock may be taken from under our nose between our look and apt's.
 const LOST_RACES: usize = 5;

@@ -29,7 +29,7 @@ impl Entry {
             Some(rest) => rest.strip_prefix("://").map_or(rest.to_owned(), |rest| format!("http://{rest}")),
             None => release_url(&self.uri, &self.suite),
         };
-        packages::Entry { file: self.file.clone(), url, is_list: list.is_some() }
+        packages::Entry { file: self.file.clone(), url, is_list: list.is_some(), own_way: false }
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{apt_get, retried, said, tell_progress, unattended, when_free};
 use crate::command::Output;
 use crate::guard::Guard;
-use crate::packages::Survivor;
+use crate::packages::{Moment, Survivor};
 use crate::{Class, Command, Host, dpkg, locks};
 
 /// Configuration files of the admin stay as they are; those nobody changed follow the package.
@@ -26,12 +26,12 @@ pub fn install(
     names: &[String],
     deny: &[String],
     survivor: &Survivor<'_>,
-    begun: &dyn Fn(),
+    watch: &dyn Fn(Moment<'_>),
 ) -> Result<()> {
     dpkg::finish(host, &[], deny, survivor)?;
     let guard = Guard::set(host, deny)?;
     // What can pass is a download, before which nothing was changed.
-    let done = attempt(host, "installing", || transaction(host, Some(&guard), &INSTALL, names, survivor, begun), names);
+    let done = attempt(host, "installing", || transaction(host, Some(&guard), &INSTALL, names, survivor, watch), names);
     guard.lift()?;
     done
 }
@@ -42,7 +42,7 @@ pub fn install(
 /// As there.
 pub fn download(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
     let arguments = [INSTALL.as_slice(), &["--download-only"]].concat();
-    attempt(host, "fetching", || transaction(host, None, &arguments, names, survivor, &|| ()), names)
+    attempt(host, "fetching", || transaction(host, None, &arguments, names, survivor, &|_| ()), names)
 }
 
 /// Runs `transaction`, again where a download failed that may succeed the next time.
@@ -63,7 +63,7 @@ fn attempt(host: &Host, doing: &str, transaction: impl Fn() -> Result<Output>, n
 /// As there.
 pub fn remove(host: &Host, names: &[String], purge: bool, survivor: &Survivor<'_>) -> Result<()> {
     dpkg::finish(host, names, &[], survivor)?;
-    let output = transaction(host, None, &[if purge { "purge" } else { "remove" }], names, survivor, &|| ())?;
+    let output = transaction(host, None, &[if purge { "purge" } else { "remove" }], names, survivor, &|_| ())?;
     if output.ok() {
         return Ok(());
     }
@@ -100,7 +100,7 @@ fn dpkg(host: &Host, action: &str, guard: &Guard<'_>, survivor: &Survivor<'_>) -
 /// # Errors
 /// As [`configure`].
 pub fn mend(host: &Host, broken: &[String], guard: &Guard<'_>, survivor: &Survivor<'_>) -> Result<Output> {
-    transaction(host, Some(guard), &["-f", "--reinstall", "install", "--no-remove"], broken, survivor, &|| ())
+    transaction(host, Some(guard), &["-f", "--reinstall", "install", "--no-remove"], broken, survivor, &|_| ())
 }
 
 fn transaction(
@@ -109,16 +109,19 @@ fn transaction(
     arguments: &[&str],
     names: &[String],
     survivor: &Survivor<'_>,
-    begun: &dyn Fn(),
+    watch: &dyn Fn(Moment<'_>),
 ) -> Result<Output> {
     // Where one package cannot be had, none is installed.
     let (tell, hopeless) = (tell_progress(host), said::hopeless(1));
     let first = Cell::new(true);
-    let progress = |line: &str| {
-        if line.starts_with("pmstatus:") && first.take() {
-            begun();
-        }
+    let status = |line: &str| {
         tell(line);
+        if line.starts_with("pmstatus:") && first.take() {
+            watch(Moment::Fetched);
+        }
+        if let Some(name) = installed(line) {
+            watch(Moment::Installed(name));
+        }
     };
     when_free(host, &locks::TRANSACTION, |seconds| {
         let mut command = apt_get(to_do(arguments, names)).args(host.runner.network().apt_options().iter().copied());
@@ -131,8 +134,14 @@ fn transaction(
             // An apt that does not know this hands its own on to dpkg.
             command = command.args(["-o".to_owned(), format!("DPkg::Path={}", guard.path())]).env("PATH", guard.path());
         }
-        command.never_killed().on_start(survivor).on_status(&progress).give_up_when(&hopeless)
+        command.never_killed().on_start(survivor).on_status(&status).give_up_when(&hopeless)
     })
+}
+
+/// The package that a line of apt's status says is configured: `pmstatus:PACKAGE:PERCENT:Installed PACKAGE (ARCHITECTURE)`.
+fn installed(line: &str) -> Option<&str> {
+    let (of, _) = line.strip_prefix("pmstatus:")?.split_once(":Installed ")?;
+    of.rsplit_once(':').map(|(name, _)| name)
 }
 
 /// What apt-get is to do: a verb with its flags, and names.
@@ -163,6 +172,19 @@ pub fn is_stale_index(class: Class, evidence: &[String]) -> bool {
 mod tests {
     use super::super::said::tests::output;
     use super::*;
+
+    #[test]
+    fn what_is_configured_is_told() {
+        for (line, name) in [
+            ("pmstatus:redis-server:95.2381:Installed redis-server (amd64)", Some("redis-server")),
+            ("pmstatus:libc6:i386:50:Installed libc6 (i386)", Some("libc6:i386")),
+            ("pmstatus:redis-server:90.4762:Configuring redis-server (amd64)", None),
+            ("pmstatus:redis-server:17.5:Installing redis-server (amd64)", None),
+            ("dlstatus:1:20.5:Installed nothing", None),
+        ] {
+            assert_eq!(installed(line), name, "{line}");
+        }
+    }
 
     #[test]
     fn the_first_failing_package_is_named() {

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{FETCH_LIMIT, LOCKS, definition_path, dnf, is_five, keyring_path, said, when_free};
+use super::{DNF, LOCKS, definition_path, is_five, keyring_path, said};
 use crate::packages::Index;
-use crate::{Class, Host, locks, rpm};
+use crate::rpm::{self, definition};
+use crate::{Host, locks};
 
 /// Where dnf keeps what it fetched: a folder a repository, which is put there only when its signature was found right.
-fn cache() -> &'static Path {
+pub(super) fn cache() -> &'static Path {
     Path::new(if is_five() { "/var/cache/libdnf5" } else { "/var/cache/dnf" })
 }
 
@@ -27,23 +28,29 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
     // Nobody is asked about the keys of an index: those of our repositories are pinned, and the host's own are its own.
     let mut words = vec!["makecache", "--assumeyes"];
     words.extend(ours.is_empty().then_some("--refresh"));
-    let output = when_free(host, || dnf(host, words.iter().copied()).limit(FETCH_LIMIT))?;
+    let output = DNF.fetch(host, &words, &[])?;
     let missing: Vec<&str> = ours.iter().map(String::as_str).filter(|name| fetched(cache(), name).is_none()).collect();
-    if missing.is_empty() && output.ok() && said::ignored(&output).is_empty() {
-        return Ok(());
-    }
     let what = match missing.as_slice() {
         [] if !has_any() || (ours.is_empty() && !output.ok()) => {
             "the index of the repositories cannot be fetched".to_owned()
         }
         [] => {
-            let complaints = said::complaints(&output).join("; ");
-            host.runner.note(&format!("a repository that is not ours fails: {complaints}"));
+            let complaints = said::SAID.complaints(&output).join("; ");
+            if !complaints.is_empty() && (!output.ok() || !said::ignored(&output).is_empty() || lacks_one()) {
+                host.runner.note(&format!("a repository that is not ours fails: {complaints}"));
+            }
             return Ok(());
         }
         names => format!("the index of repository '{}' cannot be fetched", names.join("', '")),
     };
-    Err(said::fault(&output, Class::Repository, &what).into())
+    Err(said::fault_of_index(host, &output, &what).into())
+}
+
+/// Is a repository switched on of which there is no index? dnf 5 does not say which ones it left out.
+fn lacks_one() -> bool {
+    // A folder that cannot be read is dnf's to complain about.
+    let names = rpm::repos::names(Path::new(definition::FOLDER)).unwrap_or_default();
+    names.iter().any(|name| fetched(cache(), name).is_none())
 }
 
 /// Is there the index of any repository?

@@ -1,12 +1,24 @@
 //! What dnf, and the library that fetches for it, say when something fails.
 
-use super::extras;
+use std::path::Path;
+
+use super::SETTINGS;
 use crate::command::Output;
-use crate::rpm::said::{OTHER_INDEX_KEY, OTHER_KEY, UNSIGNED, UNSIGNED_INDEX, Words};
-use crate::{Class, Fault, Host};
+use crate::rpm::definition::FOLDER;
+use crate::rpm::repos;
+use crate::rpm::said::{self, OTHER_INDEX_KEY, OTHER_KEY, UNREGISTERED, UNSIGNED, UNSIGNED_INDEX, Words};
+use crate::{Class, Fault, Host, layout};
 
 /// What a failure is by the words of it, the most telling first.
 const WORDS: &[(&str, Class)] = &[
+    ("Config error", Class::Host),
+    ("Error in configuration file", Class::Host),
+    ("sqlite failure", Class::Package),
+    ("rpmdb open failed", Class::Package),
+    ("Problem repository", Class::Repository),
+    ("Hash algorithm SHA1 not available", Class::Repository),
+    ("SHA1 is not considered secure", Class::Repository),
+    ("cannot open file: (2)", Class::Repository),
     ("GPG check FAILED", Class::Repository),
     ("GPG signature verification error", Class::Repository),
     ("is not signed", Class::Repository),
@@ -17,9 +29,11 @@ const WORDS: &[(&str, Class)] = &[
     ("Failed to retrieve GPG key", Class::Repository),
     ("No space left on device", Class::Disk),
     ("more space needed on the", Class::Disk),
+    ("Failed writing received data", Class::Disk),
     ("Cannot allocate memory", Class::Memory),
     ("Could not resolve proxy", Class::Proxy),
     ("from proxy after CONNECT", Class::Proxy),
+    (" over proxy ", Class::Proxy),
     ("Status code: 407", Class::Proxy),
     ("Could not resolve host", Class::Dns),
     ("SSL certificate problem", Class::Tls),
@@ -28,7 +42,8 @@ const WORDS: &[(&str, Class)] = &[
     ("Status code: 404", Class::Repository),
     ("error: 404", Class::Repository),
     ("Cannot prepare internal mirrorlist", Class::Repository),
-    ("There are no enabled repositories", Class::Repository),
+    (NO_REPOSITORIES, Class::Repository),
+    ("read a file", Class::Repository),
     ("Status code: ", Class::Http),
     ("Could not connect to server", Class::Http),
     ("Couldn't connect to server", Class::Http),
@@ -36,14 +51,35 @@ const WORDS: &[(&str, Class)] = &[
     ("Curl error", Class::Http),
 ];
 
-/// Advice where dnf 4 and dnf 5 say the same in other words.
-const EXCLUDED: &str = "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository, then go on with --resume";
+const NO_REPOSITORIES: &str = "There are no enabled repositories";
 
-const UNREGISTERED: &str = "is not registered with an entitlement server";
+/// What is said where no repository has what is asked for, or what that needs.
+const LACKS: [&str; 3] = ["nothing provides", "No match for argument", "Unable to find a match"];
+
+/// Advice where dnf 4 and dnf 5 say the same in other words.
+const EXCLUDED: &str = "take it out of 'excludepkgs' in /etc/dnf/dnf.conf or its repository ('exclude' is the same, and 'includepkgs' leaves out what \
+                        it does not name), or out of what a plugin leaves out (`dnf versionlock list`), then go on with --resume";
+const SHA1: &str = "it is signed by SHA-1, which the host's crypto policy takes no more: ask whoever offers it for one that is signed by SHA-256";
+const NO_KEY: &str = "give that repository the key that its packages are signed by ('gpgkey' in its file in /etc/yum.repos.d), as whoever offers it \
+                      publishes it, then go on with --resume";
+const DAMAGED: &str = "rpm's database is damaged: keep a copy of it, mend it with `rpm --rebuilddb`, see that `rpm -qa` tells what is there, then go on \
+                       with --resume";
+const MEND_FILE: &str = "mend that file, then go on with --resume";
+const NO_FILE: &str = "a repository names a file that is not there ('gpgkey' or 'baseurl' in /etc/yum.repos.d): bring it, or switch that repository \
+                       off, then go on with --resume";
 
 /// What there is to do about a failure by the words of it; where none is there, by its class.
 const ADVICE: &[(&str, &str)] = &[
+    ("Config error", MEND_FILE),
+    ("Error in configuration file", MEND_FILE),
+    ("sqlite failure", DAMAGED),
+    ("rpmdb open failed", DAMAGED),
     ("is not signed", UNSIGNED),
+    ("Hash algorithm SHA1 not available", SHA1),
+    ("SHA1 is not considered secure", SHA1),
+    ("Public key for", NO_KEY),
+    ("Problem repository", NO_KEY),
+    ("does not have any OpenPGP keys", NO_KEY),
     ("GPG check FAILED", OTHER_KEY),
     ("PGP check for package", OTHER_KEY),
     ("GPG signature is not available", UNSIGNED_INDEX),
@@ -55,19 +91,29 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("filtered out by exclude filtering", EXCLUDED),
     ("matches only excluded packages", EXCLUDED),
+    ("matches only packages excluded", EXCLUDED),
     (
         "No URLs in mirrorlist",
         "the distribution has no mirrors of this release any more, as of one that gets no updates: upgrade the host, or point the \
          repository at an archive of it (`baseurl` in /etc/yum.repos.d), then go on with --resume",
     ),
+    UNREGISTERED,
     (
-        UNREGISTERED,
-        "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
+        "is not receiving updates",
+        "give the host a subscription (`subscription-manager attach`), or see which repositories it may have (`subscription-manager repos`), then go \
+         on with --resume",
     ),
     (
-        "There are no enabled repositories",
+        NO_REPOSITORIES,
         "switch on the distribution's repositories (`dnf repolist --all` lists those that are defined), then go on with --resume",
     ),
+    ("read a file", NO_FILE),
+    ("cannot open file: (2)", NO_FILE),
+    (
+        "Cache-only enabled",
+        "take 'cacheonly' out of /etc/dnf/dnf.conf, which lets nothing be fetched, then go on with --resume",
+    ),
+    ("Operation aborted", "take 'assumeno' out of /etc/dnf/dnf.conf, which answers with no, then go on with --resume"),
 ];
 
 /// What lines begin with that tell of a failure.
@@ -81,7 +127,12 @@ const HEADS: &[&str] = &[
     "Problem",
     "No match for",
     "All matches were filtered",
-    "This system is not registered",
+    "This system is ",
+    "There are no enabled",
+    "The GPG keys listed",
+    "Check that the correct key",
+    "You have enabled checking of packages",
+    "Operation aborted",
     "curl:",
     "Failed to download",
     "OpenPGP check",
@@ -91,15 +142,11 @@ const HEADS: &[&str] = &[
     "* ",
 ];
 
-const SAID: Words = Words { program: "dnf", classes: WORDS, heads: HEADS, advice: ADVICE };
+/// Its words.
+pub const SAID: Words = Words { program: "dnf", classes: WORDS, heads: HEADS, advice: ADVICE };
 
 /// What stands before the names of repositories that failed and were left out.
 const IGNORED: &str = "Ignoring repositories: ";
-
-/// Lines that tell of a failure, each once.
-pub fn complaints(output: &Output) -> Vec<String> {
-    SAID.complaints(output)
-}
 
 /// Names of repositories that failed and were left out.
 pub fn ignored(output: &Output) -> Vec<&str> {
@@ -107,50 +154,50 @@ pub fn ignored(output: &Output) -> Vec<&str> {
     lines.filter_map(|line| line.strip_prefix(IGNORED)).flat_map(|names| names.split(", ")).collect()
 }
 
-/// The failure that `output` tells of; of `class`, where its words tell no other.
-pub fn fault(output: &Output, class: Class, message: &str) -> Fault {
-    SAID.fault(output, class, message)
-}
-
-/// The same where repositories were left out: it is not about these, unless a package is missing that they may have.
-fn fault_beside_ignored(output: &Output, message: &str) -> Fault {
+/// What is said without what is said of repositories that were left out.
+fn own(output: &Output) -> Output {
     let ignored = ignored(output);
-    let missing = ["No match for argument", "Unable to find a match"];
-    if ignored.is_empty() || missing.iter().any(|words| output.stdout.contains(words) || output.stderr.contains(words))
-    {
-        return fault(output, Class::Package, message);
-    }
-    let own = |text: &str| without(text, &ignored);
-    let own = Output { stdout: own(&output.stdout), stderr: own(&output.stderr), ..output.clone() };
-    fault(&own, Class::Package, message)
-}
-
-/// `text` without what it says of the repositories `ignored`.
-fn without(text: &str, ignored: &[&str]) -> String {
     let of = |line: &str, head: &str| {
         ignored.iter().any(|name| line.strip_prefix(head).is_some_and(|rest| rest.starts_with(&format!("'{name}'"))))
     };
-    let mut within = false;
-    let mut kept = String::new();
-    for line in text.lines() {
-        within |= of(line, "Errors during downloading metadata for repository ");
-        let is_last = of(line, "Error: Failed to download metadata for repo ");
-        if !within && !is_last {
-            kept = kept + line + "\n";
+    let is_last = |line: &&str| of(line, "Error: Failed to download metadata for repo ");
+    // dnf 5 says that it has those that it needs, and not whose the complaints before that are.
+    said::own(output, &LACKS[1..], |lines| {
+        if lines[0].starts_with(">>> ") && lines.contains(&"Repositories loaded.") {
+            return 1;
         }
-        within &= !is_last;
-    }
-    kept
+        let begins = is_last(&lines[0]) || of(lines[0], "Errors during downloading metadata for repository ");
+        if begins { lines.iter().position(is_last).map_or(lines.len(), |at| at + 1) } else { 0 }
+    })
 }
 
-/// The same of packages on `host`: where one needs what no repository has, that depends on its distribution.
-pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
-    let fault = fault_beside_ignored(output, message);
-    let tells = |words: &str| fault.evidence.iter().any(|line| line.contains(words));
-    if fault.class == Class::Package && tells("nothing provides") && !tells(UNREGISTERED) {
-        return fault.advice(extras::advice(&host.facts));
+/// Where dnf is content, and did not look at our repository.
+const ELSEWHERE: &str = "dnf looks for repositories in other folders: add /etc/yum.repos.d to 'reposdir' in /etc/dnf/dnf.conf, then go on with --resume";
+
+/// The failure that `output` tells of, of the index on `host`.
+pub fn fault_of_index(host: &Host, output: &Output, message: &str) -> Fault {
+    let fault = SAID.fault(output, Class::Repository, message);
+    if output.ok() && repos::has_other_reposdir(Path::new(SETTINGS), Path::new(FOLDER)) {
+        return fault.advice(ELSEWHERE);
     }
-    fault
+    let has_none = fault.evidence.iter().any(|line| line.contains(NO_REPOSITORIES));
+    if has_none && host.facts.os == "rhel" {
+        return fault.advice(UNREGISTERED.1);
+    }
+    said::by_own_proxy(fault, Path::new(SETTINGS))
+}
+
+/// The failure that `output` tells of, of packages on `host`.
+pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
+    let fault = SAID.fault_of_packages(host, &own(output), message, &LACKS);
+    said::by_own_proxy(of_rabbitmq(fault), Path::new(SETTINGS))
+}
+
+/// `fault`, with what there is to do where it is about RabbitMQ, which distributions do not have.
+fn of_rabbitmq(fault: Fault) -> Fault {
+    let is_missing = |line: &String| line.ends_with("No match for argument: rabbitmq-server");
+    let is_about_it = fault.class == Class::Package && fault.evidence.iter().any(is_missing);
+    if is_about_it { fault.advice(layout::NO_RABBITMQ) } else { fault }
 }
 
 /// Is a failure about an index that is older than what the servers offer, so that fetching it anew can help?
@@ -176,13 +223,18 @@ mod tests {
     fn what_was_left_out_is_not_to_blame() {
         let dead = "Errors during downloading metadata for repository 'panel':\n  - Curl error (6): Could not resolve host: panel.example.net\n\
                     Error: Failed to download metadata for repo 'panel': Cannot download repomd.xml\nIgnoring repositories: panel, epel\n";
+        let five = ">>> Status code: 404 for http://x/repodata/repomd.xml (IP: 10.0.0.1) - http://x/repodata/repomd.xml\n>>> Usable URL not found\n\
+                    Repositories loaded.\n>>> Curl error (6): Could not resolve host: y\n";
+        assert_eq!(SAID.complaints(&own(&output("", five))), [">>> Curl error (6): Could not resolve host: y"]);
+        let unloaded = five.replace("Repositories loaded.", "Repository 'ours' failed.");
+        assert_eq!(SAID.complaints(&own(&output("", &unloaded))).len(), 3);
         for (stderr, class, evidence) in [
             ("Package redis-7.rpm is not signed\nError: GPG check FAILED\n", Class::Repository, 2),
             ("Error: Unable to find a match: redis\n", Class::Dns, 4),
             ("", Class::Package, 0),
         ] {
             let output = output("", &format!("{dead}{stderr}"));
-            let fault = fault_beside_ignored(&output, "installing redis failed");
+            let fault = SAID.fault(&own(&output), Class::Package, "installing redis failed");
             assert_eq!((fault.class, fault.evidence.len()), (class, evidence), "{stderr}: {fault:?}");
         }
         assert_eq!(ignored(&output("", dead)), ["panel", "epel"]);
@@ -269,6 +321,86 @@ mod tests {
                 "vault.centos.org",
             ),
             ("", "Error: SSL certificate problem: self-signed\n", Class::Tls, "SSL certificate", "--ca-file"),
+            (
+                "",
+                "Config error: Parsing file \"/etc/dnf/dnf.conf\" failed: IniParser: Missing '=' at line 7\n",
+                Class::Host,
+                "/etc/dnf/dnf.conf",
+                "mend that file",
+            ),
+            (
+                "Public key for redis-7.rpm is not installed\n",
+                "error: sqlite failure: PRAGMA wal_checkpoint = TRUNCATE: database table is locked\nError: GPG check FAILED\n",
+                Class::Package,
+                "sqlite failure",
+                "`rpm --rebuilddb`",
+            ),
+            (
+                "",
+                "[FAILED] a.rpm: Curl error (23): Failed writing received data to disk/application for http://x/a.rpm\n",
+                Class::Disk,
+                "Curl error (23)",
+                "make room",
+            ),
+            (
+                "",
+                "The GPG keys listed for the \"own\" repository are already installed but they are not correct for this package.\n\
+                 Check that the correct key URLs are configured for this repository.. Failing package is: redis-7-1.x86_64\nError: GPG check FAILED\n",
+                Class::Repository,
+                "Failing package is: redis-7-1.x86_64",
+                "compare the fingerprints",
+            ),
+            (
+                "",
+                "warning: Signature not supported. Hash algorithm SHA1 not available.\nProblem opening package a-1-1.el9.x86_64.rpm\n\
+                 Error: GPG check FAILED\n",
+                Class::Repository,
+                "Problem opening package a-1-1.el9.x86_64.rpm",
+                "signed by SHA-256",
+            ),
+            (
+                "",
+                "Public key for nginx-1.22.1-1.el9.x86_64.rpm is not installed\nError: GPG check FAILED\n",
+                Class::Repository,
+                "Public key for nginx",
+                "'gpgkey'",
+            ),
+            (
+                "",
+                "You have enabled checking of packages via GPG keys. This is a good thing. \nProblem repository: [el9]\n",
+                Class::Repository,
+                "Problem repository: [el9]",
+                "'gpgkey'",
+            ),
+            (
+                "",
+                "Curl error (37): Couldn't read a file:// file for file:///nowhere [Couldn't open file /nowhere]\n",
+                Class::Repository,
+                "/nowhere",
+                "a file that is not there",
+            ),
+            (
+                "There are no enabled repositories in \"/etc/yum.repos.d\", \"/etc/distro.repos.d\".\n",
+                "",
+                Class::Repository,
+                "There are no enabled repositories",
+                "`dnf repolist --all`",
+            ),
+            (
+                "This system is not registered to Red Hat Subscription Management. You can use subscription-manager to register.\n",
+                "Error: There are no enabled repositories in \"/etc/yum.repos.d\".\n",
+                Class::Repository,
+                "This system is not registered",
+                "`subscription-manager register`",
+            ),
+            (
+                "This system is registered with an entitlement server, but is not receiving updates. You can use subscription-manager to assign subscriptions.\n",
+                "Error: Unable to find a match: redis\n",
+                Class::Package,
+                "is not receiving updates",
+                "`subscription-manager attach`",
+            ),
+            ("", "Operation aborted.\n", Class::Package, "Operation aborted.", "'assumeno'"),
             // The words of dnf 5.
             (
                 "",
@@ -300,6 +432,27 @@ mod tests {
             ),
             (
                 "",
+                "Failed to resolve the transaction:\nArgument 'valkey' matches only packages excluded by versionlock.\n",
+                Class::Package,
+                "excluded by versionlock",
+                "`dnf versionlock list`",
+            ),
+            (
+                "",
+                "OpenPGP check for package \"a-3-1.noarch\" (/var/cache/a.rpm) from repo \"el10\" has failed: The repository does not have any OpenPGP keys configured.\n",
+                Class::Repository,
+                "does not have any OpenPGP keys",
+                "'gpgkey'",
+            ),
+            (
+                "",
+                ">>> Curl error (7): Could not connect to server for http://x/ [Failed to connect to 10.0.0.1:9 over proxy 10.0.0.1 after 0 ms] - http://x/\n",
+                Class::Proxy,
+                "over proxy",
+                "check the proxy",
+            ),
+            (
+                "",
                 "Failed to resolve the transaction:\nNo match for argument: nope\nYou can try to add to command line:\n",
                 Class::Package,
                 "No match for argument: nope",
@@ -313,10 +466,23 @@ mod tests {
                 "this host's DNS",
             ),
         ] {
-            let fault = fault(&output(stdout, stderr), Class::Package, "it failed");
+            let fault = SAID.fault(&output(stdout, stderr), Class::Package, "it failed");
             assert_eq!(fault.class, class, "{stderr}");
             assert!(fault.evidence.iter().any(|line| line.contains(evidence)), "{:?}", fault.evidence);
             assert!(fault.advice.contains(advice), "{:?}", fault.advice);
+        }
+    }
+
+    #[test]
+    fn rabbitmq_is_elsewhere() {
+        for (name, class, told) in [
+            ("rabbitmq-server", Class::Package, true),
+            ("rabbitmq-server", Class::Dns, false),
+            ("redis", Class::Package, false),
+        ] {
+            let fault =
+                Fault::new(class, "it fails").evidence([format!("No match for argument: {name}")]).advice("mend it");
+            assert_eq!(of_rabbitmq(fault).advice.contains("rabbitmq.com"), told, "{name}");
         }
     }
 

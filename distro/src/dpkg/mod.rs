@@ -8,6 +8,7 @@ mod needs;
 mod unfinished;
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -60,6 +61,11 @@ impl Package {
         self.status == "installed" && !self.broken
     }
 
+    /// Is it configured, and has yet to hear of what others brought?
+    pub fn is_triggered(&self) -> bool {
+        self.status == "triggers-pending" && !self.broken
+    }
+
     /// Are only its configuration files left (removed, not purged)?
     pub fn is_only_configuration(&self) -> bool {
         self.status == "config-files"
@@ -78,11 +84,21 @@ impl Dpkg {
     /// Where a file of it cannot be read.
     pub fn read(folder: &Path) -> Result<Self> {
         let mut dpkg = Self { folder: folder.to_owned(), ..Self::default() };
-        let status = read_or_empty(&folder.join("status"))?;
+        let path = folder.join("status");
+        let of_status =
+            || std::fs::metadata(&path).map(|status| (status.ino(), status.mtime(), status.mtime_nsec())).ok();
+        let (status, updates) = loop {
+            let before = of_status();
+            let paths = unfinished::updates(folder)?;
+            let updates: Vec<Vec<u8>> = paths.iter().map(|path| read_or_empty(path)).collect::<Result<_>>()?;
+            let status = read_or_empty(&path)?;
+            // A dpkg at work merges the updates into a new one, and removes them one by one.
+            if of_status() == before && paths.iter().all(|path| path.symlink_metadata().is_ok()) {
+                break (status, updates);
+            }
+        };
         let mut stanzas = Vec::new();
         parse(&status, &mut stanzas);
-        let updates: Vec<Vec<u8>> =
-            unfinished::updates(folder)?.iter().map(|path| read_or_empty(path)).collect::<Result<_>>()?;
         dpkg.unmerged = !updates.is_empty() || unfinished::scratch(folder);
         for update in &updates {
             parse(update, &mut stanzas);
@@ -289,6 +305,42 @@ Version: 5:7.0
         assert!(dpkg.package("x").is_none());
         let (_folder, dpkg) = database(STATUS, &[("tmp.i", "")]);
         assert!(dpkg.unmerged && dpkg.is_installed("tar"), "what it made at its start is still there");
+    }
+
+    /// dpkg writes updates, merges all of them into a new status, and removes them.
+    #[test]
+    fn a_dpkg_at_work_is_never_seen_to_go_back() {
+        let (folder, _) = database(STATUS, &[]);
+        let put = |name: &str, text: &str| {
+            let new = folder.path().join("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(&new, folder.path().join(name)).unwrap();
+        };
+        std::thread::scope(|scope| {
+            let dpkg = scope.spawn(|| {
+                for round in 0..100 {
+                    let stanza = |version: u32| {
+                        format!("Package: x\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n")
+                    };
+                    let updates: Vec<String> = (0..5).map(|number| format!("updates/{number:04}")).collect();
+                    for (number, update) in (0..).zip(&updates) {
+                        put(update, &stanza(5 * round + number));
+                    }
+                    put("status", &format!("{STATUS}\n{}", stanza(5 * round + 4)));
+                    updates.iter().for_each(|update| fs::remove_file(folder.path().join(update)).unwrap());
+                    // Within a tick of the kernel's clock, two states of a file have the same time.
+                    crate::patience::pause(std::time::Duration::from_millis(10));
+                }
+            });
+            let mut last = 0;
+            while !dpkg.is_finished() {
+                let seen = Dpkg::read(folder.path()).unwrap();
+                let version = seen.package("x").map_or(0, |package| package.version.parse().unwrap());
+                assert!(last <= version, "{last} was seen, and then {version}");
+                last = version;
+            }
+        });
+        assert_eq!(Dpkg::read(folder.path()).unwrap().packages["x"].version, "499");
     }
 
     #[test]

@@ -76,6 +76,72 @@ pub fn now(host: &Host, zone: &str) -> Result<Ports> {
     Ok(Ports::Some(open))
 }
 
+/// An interface by which others may come in, whose zone is not the default one: what is opened there is not open here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entrance {
+    /// The interface.
+    pub interface: String,
+    /// Its zone.
+    pub zone: String,
+    /// What the zone lets through now.
+    pub now: Ports,
+    /// What it lets through after a reload.
+    pub kept: Ports,
+}
+
+impl Entrance {
+    /// Do others reach `port` by it, now and after a reload?
+    pub fn has(&self, port: u16) -> bool {
+        self.now.have(port) && self.kept.have(port)
+    }
+}
+
+/// The interfaces of the default routes that have another zone than the default one. None where firewalld does not run, or we may not ask; one
+/// that it tells nothing of is left out, since nothing but a warning depends on it.
+///
+/// # Errors
+/// Class `interrupted`, where we were asked to stop.
+pub fn entrances(host: &Host) -> Result<Vec<Entrance>> {
+    let mut found = Vec::new();
+    if !host.root || !runs() {
+        return Ok(found);
+    }
+    let table = read(Path::new("/"), "proc/net/route").unwrap_or_default();
+    for interface in ways_out(&table) {
+        match entrance(host, interface) {
+            Err(error) if Fault::class_of(&error) == Class::Interrupted => return Err(error),
+            entrance => found.extend(entrance.ok().flatten()),
+        }
+    }
+    Ok(found)
+}
+
+/// `interface`, where its zone is not the default one.
+fn entrance(host: &Host, interface: &str) -> Result<Option<Entrance>> {
+    let zone = ask(host, "getZoneOfInterface", interface)?.into_iter().next().unwrap_or_default();
+    if zone.is_empty() || Some(&zone) == default_zone(Path::new("/")).as_ref() {
+        return Ok(None);
+    }
+    let kept = kept(&zone)?;
+    // One that accepts whatever comes names no ports, and on the bus not every firewalld tells of which sort it is.
+    let now = if kept == Ports::All { Ports::All } else { now(host, &zone)? };
+    Ok(Some(Entrance { interface: interface.to_owned(), zone, now, kept }))
+}
+
+/// What a route of the kernel's is marked by that refuses what would go by it, and so has no interface (`RTF_REJECT`).
+const REJECTS: u32 = 0x200;
+
+/// The interfaces of the default routes in the kernel's table.
+fn ways_out(table: &str) -> BTreeSet<&str> {
+    let interface = |line| -> Option<&str> {
+        let mut row = str::split_whitespace(line);
+        let (interface, destination, flags) = (row.next()?, row.next()?, row.nth(1)?);
+        let rejects = u32::from_str_radix(flags, 16).ok()? & REJECTS != 0;
+        (destination == "00000000" && !rejects).then_some(interface)
+    };
+    table.lines().filter_map(interface).collect()
+}
+
 /// The TCP ports that a zone names itself now.
 fn own_now(host: &Host, zone: &str) -> Result<BTreeSet<(u16, u16)>> {
     let told = ask(host, "getPorts", zone)?;
@@ -83,11 +149,11 @@ fn own_now(host: &Host, zone: &str) -> Result<BTreeSet<(u16, u16)>> {
     Ok(pairs.filter(|(_, protocol)| *protocol == "tcp").flat_map(|(port, _)| ranges(port, '-')).collect())
 }
 
-/// What `method` of firewalld says of a zone: the words of its lists, one after another.
-fn ask(host: &Host, method: &str, zone: &str) -> Result<Vec<String>> {
+/// What `method` of firewalld's for zones says of `what`, a zone or an interface: the words of its lists, one after another.
+fn ask(host: &Host, method: &str, what: &str) -> Result<Vec<String>> {
     let (name, path) = ("org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1");
     let output = Command::new("busctl")
-        .args(["--system", "call", name, path, &format!("{name}.zone"), method, "s", zone])
+        .args(["--system", "call", name, path, &format!("{name}.zone"), method, "s", what])
         .data()
         .run(&host.runner, Class::Host, "asking firewalld")?;
     Ok(words(&output.stdout))
@@ -174,6 +240,14 @@ mod tests {
         assert_eq!(words("aas 2 2 \"80\" \"tcp\" 2 \"53\" \"udp\"\n"), ["80", "tcp", "53", "udp"]);
         assert_eq!(words("as 1 \"dhcpv6-client\"\n"), ["dhcpv6-client"]);
         assert_eq!(words("as 0\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn interfaces_of_default_routes() {
+        let table = "Iface\tDestination\tGateway\tFlags\neth0\t00000000\t0100000A\t0003\neth0\t0000000A\t00000000\t0001\n\
+                     docker0\t000011AC\t00000000\t0001\n*\t00000000\t00000000\t0200\nlo\t00000000\t00000000\t0201\n";
+        assert_eq!(ways_out(table), ["eth0"].into());
+        assert!(ways_out("").is_empty());
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub use mongodb::Mongodb;
 pub(crate) use nginx::MAIN as NGINX_CONF;
 pub use nginx::{Nginx, Sites, web_group};
 pub use postgresql::{Cluster, Postgresql};
-pub use rabbitmq::{PortMapper, Rabbitmq};
+pub(crate) use rabbitmq::NO_RABBITMQ;
+pub use rabbitmq::{PortMapper, Rabbitmq, rabbitmq_plugins};
 pub use redis::{Redis, Users};
 
 use crate::Facts;

@@ -88,6 +88,8 @@ pub struct Cluster {
     pub programs: String,
     /// Where its log is: a file, or a folder.
     pub log: String,
+    /// Folder of its data, where its configuration names no other.
+    pub data: String,
 }
 
 impl Cluster {
@@ -102,6 +104,7 @@ impl Cluster {
                 before_scram: false,
                 programs: "/usr/bin".to_owned(),
                 log: format!("{name}/log"),
+                data: name.to_owned(),
             };
         }
         let folder = format!("/etc/postgresql/{version}/{name}");
@@ -115,6 +118,7 @@ impl Cluster {
             folder,
             programs: format!("/usr/lib/postgresql/{version}/bin"),
             log: format!("/var/log/postgresql/postgresql-{version}-{name}.log"),
+            data: format!("/var/lib/postgresql/{version}/{name}"),
         }
     }
 }

@@ -1,11 +1,19 @@
 //! RabbitMQ.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use super::since;
 use crate::Facts;
 use crate::facts::Family;
 
 /// Package of the server.
 const PACKAGE: &str = "rabbitmq-server";
+
+/// What there is to do where no repository of a host has it.
+pub(crate) const NO_RABBITMQ: &str = "no repository of this host has RabbitMQ, as most distributions have none: add that of its vendor (rabbitmq.com) and that of \
+                               its Erlang, or, where the blueprint has inputs for it (`surefoot blueprint show`), name a server of another host or \
+                               leave it out, then go on with --resume";
 
 /// How a distribution has RabbitMQ. Unit and folders have the same names everywhere.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +40,22 @@ pub struct PortMapper {
     pub socket: &'static str,
     /// Its unit.
     pub unit: &'static str,
+}
+
+/// Names of the plugins that the installed server has; none where it is not there, or keeps them elsewhere.
+pub fn rabbitmq_plugins(root: &Path) -> BTreeSet<String> {
+    let entries = |path: PathBuf| path.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let servers = ["usr/lib/rabbitmq/lib", "usr/lib64/rabbitmq/lib"].map(|folder| root.join(folder));
+    let own = servers.into_iter().flat_map(entries).map(|server| server.join("plugins"));
+    // For those that somebody adds.
+    let more = ["usr/lib/rabbitmq/plugins", "usr/share/rabbitmq/plugins"].map(|folder| root.join(folder));
+    let files = own.flat_map(entries).chain(more.into_iter().flat_map(entries));
+    // `rabbitmq_mqtt-3.10.8`, a folder or an archive.
+    let name = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.split('-').next().unwrap_or_default().trim_end_matches(".ez").to_owned()
+    };
+    files.map(name).collect()
 }
 
 impl Rabbitmq {

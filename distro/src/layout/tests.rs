@@ -91,6 +91,17 @@ fn mongodb_keeps_its_data_where_its_vendor_says() {
 }
 
 #[test]
+fn plugins_of_rabbitmq() {
+    let root = tempfile::tempdir().unwrap();
+    let plugins = root.path().join("usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/plugins");
+    std::fs::create_dir_all(plugins.join("rabbitmq_mqtt-3.10.8")).unwrap();
+    std::fs::write(plugins.join("rabbitmq_stomp-3.8.9.ez"), "").unwrap();
+    std::fs::create_dir_all(root.path().join("usr/lib/rabbitmq/plugins/theirs")).unwrap();
+    let found: Vec<String> = rabbitmq_plugins(root.path()).into_iter().collect();
+    assert_eq!(found, ["rabbitmq_mqtt", "rabbitmq_stomp", "theirs"]);
+}
+
+#[test]
 fn what_is_too_old() {
     for (os_release, kind, old) in [
         ("ID=centos\nVERSION_ID=7\n", "redis", true),

@@ -31,13 +31,21 @@ pub enum Ping {
     Loading,
     /// Another error, without the password in it.
     Error(String),
+    /// It has another value for a setting than it should; says which.
+    Other(String),
 }
 
-/// Logs in and pings the server at `to`, within `limit` in all.
+/// Logs in and pings the server at `to`, within `limit` in all, and sees that it has `settings`: somebody may have set others in the server
+/// itself (`CONFIG SET`). Where it tells nobody (`rename-command`, a right that is missing), they are taken to be right.
 ///
 /// # Errors
 /// Where nobody answers, or something that is not a Redis.
-pub fn redis_ping(to: &Endpoint, login: Login<'_>, limit: Duration) -> Result<Ping, Silence> {
+pub fn redis_ping(
+    to: &Endpoint,
+    login: Login<'_>,
+    settings: &[(String, String)],
+    limit: Duration,
+) -> Result<Ping, Silence> {
     let mut connection = connect(to, limit)?;
     if let Some(password) = login.password {
         let words: Vec<&str> = ["AUTH"].into_iter().chain(login.user).chain([password]).collect();
@@ -47,7 +55,33 @@ pub fn redis_ping(to: &Endpoint, login: Login<'_>, limit: Duration) -> Result<Pi
         }
     }
     let answer = ask(&mut connection, &["PING"])?;
-    meaning(&answer, login.password.unwrap_or_default())
+    let ping = meaning(&answer, login.password.unwrap_or_default())?;
+    if ping != Ping::Pong {
+        return Ok(ping);
+    }
+    for (key, wanted) in settings {
+        match setting(&mut connection, key)? {
+            Some(found) if found != *wanted => {
+                return Ok(Ping::Other(format!("{key} is {}, not {wanted}", shown(&found))));
+            }
+            _ => {}
+        }
+    }
+    Ok(Ping::Pong)
+}
+
+/// The value of a setting in the running server. None, where it tells nobody.
+fn setting(connection: &mut Connection, key: &str) -> Result<Option<String>, Silence> {
+    // A list of name and value, each after a line with its length.
+    if ask(connection, &["CONFIG", "GET", key])? != "*2" {
+        return Ok(None);
+    }
+    let mut lines = [const { String::new() }; 4];
+    for line in &mut lines {
+        *line = connection.line(REPLY_BYTES)?;
+    }
+    let [_, _, _, value] = lines;
+    Ok(Some(value))
 }
 
 fn ask(connection: &mut Connection, words: &[&str]) -> Result<String, Silence> {
@@ -86,6 +120,32 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a server that is asked")]
+    fn settings_of_the_running_server() {
+        use std::io::{Read, Write};
+        for (says, wanted) in [
+            ("+PONG\r\n*2\r\n$9\r\nmaxmemory\r\n$2\r\n64\r\n", Ping::Pong),
+            ("+PONG\r\n*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n", Ping::Other("maxmemory is 0, not 64".into())),
+            ("+PONG\r\n*0\r\n", Ping::Pong),
+            ("+PONG\r\n-ERR unknown command 'CONFIG'\r\n", Ping::Pong),
+            ("-NOAUTH Authentication required.\r\n", Ping::NoAuth),
+        ] {
+            let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let to = Endpoint::Tcp(server.local_addr().unwrap());
+            let thread = std::thread::spawn(move || {
+                let (mut socket, _) = server.accept().unwrap();
+                socket.write_all(says.as_bytes()).unwrap();
+                // Until the client is done.
+                socket.read_to_end(&mut Vec::new()).ok();
+            });
+            let settings = [("maxmemory".to_owned(), "64".to_owned())];
+            let ping = redis_ping(&to, Login::default(), &settings, Duration::from_secs(2)).unwrap();
+            assert_eq!(ping, wanted, "{says}");
+            thread.join().unwrap();
+        }
+    }
 
     #[test]
     fn replies_and_what_they_mean() {

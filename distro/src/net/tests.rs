@@ -97,7 +97,7 @@ fn who_listens_and_never_answers_is_not_waited_for() {
     let address = listener.local_addr().unwrap();
     let limit = Duration::from_millis(200);
     let began = Instant::now();
-    let redis = redis_ping(&Endpoint::Tcp(address), Login::default(), limit);
+    let redis = redis_ping(&Endpoint::Tcp(address), Login::default(), &[], limit);
     assert_eq!(redis, Err(Silence::Timeout(limit)));
     assert_eq!(probe(&format!("http://{address}/"), limit), Err(Silence::Timeout(limit)));
     assert!(began.elapsed() < Duration::from_secs(3));
@@ -121,7 +121,7 @@ fn socket_files() {
         assert!(stream.read(&mut request).unwrap() > 0);
         stream.write_all(b"+PONG\r\n").unwrap();
     });
-    assert_eq!(redis_ping(&to, Login::default(), SECOND), Ok(Ping::Pong));
+    assert_eq!(redis_ping(&to, Login::default(), &[], SECOND), Ok(Ping::Pong));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn logins() {
         ("", Login::default(), Err(Silence::Closed)),
         ("HTTP/1.1 400 Bad Request\r\n", Login::default(), Err(Silence::Garbled("HTTP/1.1 400 Bad Request".into()))),
     ] {
-        assert_eq!(redis_ping(&Endpoint::Tcp(server(reply)), login, SECOND), wanted, "{reply}");
+        assert_eq!(redis_ping(&Endpoint::Tcp(server(reply)), login, &[], SECOND), wanted, "{reply}");
     }
 }
 

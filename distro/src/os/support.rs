@@ -24,7 +24,7 @@ const LAST: [(&str, u32); 4] = [("rhel", 10), ("amzn", 2023), ("sles", 15), ("op
 const FOR_OLD_PRODUCTS: [(&str, &str); 1] = [("ubuntu", "16.04")];
 
 /// Is this host older than those, and supported for products that were built for nothing later?
-pub fn is_for_old_products(facts: &Facts) -> bool {
+pub(super) fn is_for_old_products(facts: &Facts) -> bool {
     FOR_OLD_PRODUCTS.contains(&(facts.base.as_str(), facts.base_version.as_str()))
 }
 
@@ -52,9 +52,19 @@ fn reason(facts: &Facts) -> Option<String> {
         return if version.is_empty() && facts.base_codename.is_empty() {
             Some(format!("it is derived from {base}, but does not tell from which version"))
         } else if !version.is_empty() && is_before(base, version, least) && !is_for_old_products(facts) {
-            Some(too_old(base, version))
+            Some(match (base, super::family_of(&facts.os)) {
+                ("rhel", None) => {
+                    format!("which Enterprise Linux it is derived from is not told by its version {version}")
+                }
+                _ => too_old(base, version),
+            })
         } else if LAST.iter().any(|(name, last)| *name == base && major > *last) {
             Some("it is newer than all that surefoot was tried on".into())
+        } else if facts.image {
+            Some(
+                "it runs from an image (ostree), and packages that are put on that are there after the next boot only"
+                    .into(),
+            )
         } else if Manager::of(facts).is_none() {
             let manager = match facts.family {
                 Family::RedHat if is_before(base, version, "8") => "yum",

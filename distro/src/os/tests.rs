@@ -145,6 +145,19 @@ fn debian_version_tells_where_codenames_do_not() {
 }
 
 #[test]
+fn a_derivative_that_counts_in_its_own_way_is_no_old_enterprise_linux() {
+    for (id, version, wanted) in [
+        ("alinux", "3", "which Enterprise Linux it is derived from is not told by its version 3"),
+        ("rhcos", "4.15", "is not told by its version 4.15"),
+        ("centos", "6", "Enterprise Linux 6 starts services with Upstart"),
+    ] {
+        let text = format!("ID={id}\nID_LIKE=\"rhel fedora\"\nVERSION_ID={version}\n");
+        let error = supported(&facts(&parse("os-release", text.as_bytes(), "").unwrap())).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+}
+
+#[test]
 fn a_refusal_says_why_and_what_is_supported() {
     for (file, why) in [
         ("ubuntu-14.04", "Upstart"),
@@ -174,6 +187,8 @@ fn a_refusal_says_why_and_what_is_supported() {
     let os = parse("f", b"ID=debian\nVERSION_ID=12\n", "").unwrap();
     let without_apt = Facts { package_manager: None, ..facts(&os) };
     assert!(supported(&without_apt).unwrap_err().to_string().ends_with("it has no apt-get"));
+    let image = Facts { image: true, ..facts(&os) };
+    assert!(supported(&image).unwrap_err().to_string().contains("runs from an image (ostree)"));
     for (os_release, missing) in
         [("ID=centos\nVERSION_ID=7\n", "yum"), ("ID=amzn\nVERSION_ID=2\n", "yum"), ("ID=ol\nVERSION_ID=8.9\n", "dnf")]
     {

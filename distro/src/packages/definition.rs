@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::Manager;
+use crate::command::Output;
 use crate::network::{Login, Mirror};
-use crate::{Class, Command, Host, apt, dnf, openpgp, rpm, yum, zypper};
+use crate::{Class, Command, Host, apt, dnf, locks, openpgp, rpm, yum, zypper};
 
 /// What a repository is.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +109,14 @@ impl Manager {
         }
     }
 
+    /// What no login may have in it, since there is no way to write it down.
+    pub fn unwritable(self) -> Option<&'static str> {
+        match self {
+            Manager::Apt | Manager::Dnf | Manager::Zypper => None,
+            Manager::Yum => Some(yum::UNWRITABLE),
+        }
+    }
+
     /// What stands in that file, of the logins to `mirrors`; empty where there is none.
     pub fn logins(self, mirrors: &[Mirror]) -> String {
         match self {
@@ -154,14 +163,17 @@ impl Manager {
     /// Trusts the keys of the keyring of our repository `name`: [`Manager::trusted_keys`].
     ///
     /// # Errors
-    /// Class `repository`, where a key is refused, as one that is too weak for the host's crypto policy.
+    /// Class `repository`, where a key is refused, as one that is too weak for the host's crypto policy; `locked` where another process holds
+    /// rpm's lock.
     pub fn trust(self, host: &Host, name: &str) -> Result<()> {
         match self {
             Manager::Apt => Ok(()),
             Manager::Dnf | Manager::Yum | Manager::Zypper => {
                 let path = self.keyring_path(name);
+                let import = ["--import".to_owned(), path.display().to_string()];
+                let is_lost = |output: &Output| rpm::is_locked(&output.stderr);
                 let output =
-                    Command::new("rpm").args(["--import".into(), path.display().to_string()]).output(&host.runner)?;
+                    locks::when_free(host, &[rpm::LOCK], is_lost, |_| Ok(Command::new("rpm").args(import.clone())))?;
                 if output.ok() {
                     return Ok(());
                 }

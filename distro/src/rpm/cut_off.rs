@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use super::{Installed, leftovers};
 use crate::command::Output;
 use crate::packages::{Move, Solution, Survivor};
-use crate::{Class, Command, Host, locks};
+use crate::{Class, Command, Fault, Host, locks};
 
 /// What the transaction at work brings: a line each, `name`, the version that comes, and in an upgrade the one that makes way.
 const BEGUN: &str = "/var/lib/surefoot/.rpm";
@@ -36,10 +36,12 @@ pub struct Transaction<'s> {
     pub solution: Option<&'s Solution>,
     /// Exit codes of a transaction that came to its end, as a pattern of the shell's: what was written down is struck out.
     pub ended: &'static str,
+    /// How far it is, in percent, and with what, where a line of its output tells that.
+    pub progress: fn(&str) -> Option<(f32, &str)>,
 }
 
 impl Transaction<'_> {
-    /// Runs it when nobody holds one of the locks `paths`, as `command` makes of it; again, where its output says that it was `locked` out. What it brings is
+    /// Runs it when nobody holds one of the locks `paths`, as `prepared`; again, where its output says that it was `locked` out. What it brings is
     /// written down when the locks are free, and struck out where it did not begin: nobody else's packages are taken back later.
     ///
     /// # Errors
@@ -49,16 +51,24 @@ impl Transaction<'_> {
         host: &Host,
         paths: &[&str],
         locked: impl Fn(&Output) -> bool,
-        command: impl Fn(Command<'a>) -> Result<Command<'a>>,
+        survivor: &Survivor<'_>,
+        prepared: impl Fn(Command<'a>) -> Result<Command<'a>>,
     ) -> Result<Output> {
+        let tell = |line: &str| {
+            if let Some((percent, text)) = (self.progress)(line) {
+                host.runner.progress(percent, text);
+            }
+        };
         let is_new = self.solution.is_some();
-        let output = locks::when_free(host, paths, &locked, |_| {
+        let mut output = locks::when_free(host, paths, &locked, |_| {
             self.solution.map_or(Ok(()), write_down)?;
-            command(self.command())
+            Ok(prepared(self.command())?.on_start(survivor).on_status(&tell))
         })?;
         if is_new && locked(&output) {
             strike_out()?;
         }
+        // Who reads what it says is nothing that somebody would run again.
+        output.ran.argv.clone_from(&self.words);
         Ok(output)
     }
 
@@ -119,7 +129,7 @@ fn begun() -> Result<Vec<Move>> {
 ///
 /// # Errors
 /// Where that cannot be seen.
-pub fn began() -> Result<Option<SystemTime>> {
+fn began() -> Result<Option<SystemTime>> {
     match fs::metadata(BEGUN).and_then(|meta| meta.modified()) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         result => result.map(Some).with_context(|| format!("looking at {BEGUN}")),
@@ -131,7 +141,11 @@ pub fn began() -> Result<Option<SystemTime>> {
 /// # Errors
 /// Where what was written down cannot be read.
 pub fn interrupted() -> Result<Vec<String>> {
-    Ok(names(&begun()?))
+    match begun() {
+        // Who is not root cannot see it, and will change nothing.
+        Err(error) if Fault::class_of(&error) == Class::Permission => Ok(Vec::new()),
+        moves => Ok(names(&moves?)),
+    }
 }
 
 fn names<'m>(moves: impl IntoIterator<Item = &'m Move>) -> Vec<String> {

@@ -1,9 +1,13 @@
 //! Fetching a single file, by the program that rpm itself uses for it.
 
+use std::path::Path;
+
 use anyhow::Result;
 
+use super::repos;
 use super::said::Words;
-use crate::network::speaks_tls_to_proxies;
+use crate::network::{Login, speaks_tls_to_proxies};
+use crate::packages::ProxyPlace;
 use crate::{Class, Command, Host};
 
 const SAID: Words = Words {
@@ -24,6 +28,23 @@ const SAID: Words = Words {
     advice: &[],
 };
 
+/// The proxy of dnf's or yum's own, by which packages are fetched, where nobody gave one.
+fn own_proxy(host: &Host) -> Option<(String, Option<Login>)> {
+    match host.packages().proxy_place() {
+        ProxyPlace::Setting(file) if !host.runner.network().has_proxy() => repos::own_proxy(Path::new(file)),
+        _ => None,
+    }
+}
+
+fn of(login: &Login) -> String {
+    format!("{}:{}", login.user, login.password)
+}
+
+/// A line of curl's configuration.
+fn option(name: &str, value: &str) -> String {
+    format!("{name} = \"{}\"\n", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 /// What stands at `url`.
 ///
 /// # Errors
@@ -32,14 +53,15 @@ pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
     let words = ["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "20", "--retry", "2"];
     let network = host.runner.network();
     // Not by the command line, which everybody can read; what follows a redirect is not told it.
-    let login = network.login_for(url).map(|login| {
-        let quoted = format!("{}:{}", login.user, login.password).replace('\\', "\\\\").replace('"', "\\\"");
-        format!("user = \"{quoted}\"\n")
+    let login = network.login_for(url).map(|login| option("user", &of(login)));
+    let proxy = own_proxy(host).map(|(proxy, login)| {
+        let login = login.map(|login| option("proxy-user", &of(&login)));
+        option("proxy", &proxy) + &login.unwrap_or_default()
     });
     // The environment tells it whom to trust of servers, and of proxies nothing does. One that speaks no TLS to these does not know the word.
     let trusted = network.bundle().filter(|_| speaks_tls_to_proxies(&host.facts));
-    let trusted = trusted.map(|bundle| format!("proxy-cacert = \"{bundle}\"\n"));
-    let config = [login, trusted].into_iter().flatten().collect::<String>();
+    let trusted = trusted.map(|bundle| option("proxy-cacert", bundle));
+    let config = [login, proxy, trusted].into_iter().flatten().collect::<String>();
     let command = Command::new("curl").args(words).args(["--config", "-", url]).stdin(config);
     let output = command.limit(super::FETCH_LIMIT).data().output(&host.runner)?;
     if output.ok() {

@@ -1,6 +1,6 @@
-//! What rpm leaves of a package that it was unpacking when it was cut off: files with `;` and the time of the transaction (eight hexadecimal
-//! digits of seconds since 1970, rpm's `tid`) behind their names; and the script that it was running, in its folder for temporary files. Nothing
-//! removes them later.
+//! What is left of a transaction that was cut off, of a package that rpm was unpacking: files with `;` and the time of the transaction (eight hexadecimal
+//! digits of seconds since 1970, rpm's `tid`) behind their names; the script that it was running; and what yum wrote down. Nothing removes them
+//! later.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry, Metadata};
@@ -17,8 +17,10 @@ use crate::files;
 const ROOTS: [&str; 5] = ["/etc", "/opt", "/srv", "/usr", "/var"];
 /// Folders of other systems, with packages of their own: containers, chroots.
 const OTHERS: [&str; 4] = ["/var/lib/containers", "/var/lib/docker", "/var/lib/machines", "/var/lib/mock"];
-/// rpm's `_tmppath`.
-const SCRIPTS: &str = "/var/tmp";
+/// Folders with files that are left, and what the names of these begin with: scripts in rpm's `_tmppath`; and what a transaction of yum is about to do
+/// and has done, of which it speaks at each call for good.
+const LEFT: [(&str, &[&str]); 2] =
+    [("/var/tmp", &["rpm-tmp."]), ("/var/lib/yum", &["transaction-all.", "transaction-done."])];
 
 /// Removes what transactions left that began at `since` or later. Folders that cannot be read are left alone.
 ///
@@ -33,16 +35,18 @@ pub(super) fn remove(since: SystemTime) -> Result<()> {
             find(root, meta.dev(), &|name| time_of(name).is_some_and(|time| (from..=to).contains(&time)), &mut found);
         }
     }
-    let scripts = fs::read_dir(SCRIPTS).into_iter().flatten().flatten().filter(|entry| is_script(entry, since));
-    found.extend(scripts.map(|entry| entry.path()));
+    found.extend(LEFT.iter().flat_map(|(folder, heads)| written(Path::new(folder), heads, since)));
     found.iter().try_for_each(|path| files::remove(path).map(drop))
 }
 
-/// A script of root's that rpm wrote at `since` or later.
-fn is_script(entry: &DirEntry, since: SystemTime) -> bool {
-    let is_rpms = entry.file_name().as_bytes().starts_with(b"rpm-tmp.");
-    let is_recent = |meta: Metadata| meta.uid() == 0 && meta.modified().is_ok_and(|modified| modified >= since);
-    is_rpms && entry.metadata().is_ok_and(|meta| meta.is_file() && is_recent(meta))
+/// Files of root's in `folder` that were written at `since` or later and whose names begin with one of `heads`.
+fn written(folder: &Path, heads: &[&str], since: SystemTime) -> Vec<PathBuf> {
+    let is_left = |entry: &DirEntry| {
+        let is_recent = |meta: Metadata| meta.uid() == 0 && meta.modified().is_ok_and(|modified| modified >= since);
+        heads.iter().any(|head| entry.file_name().as_bytes().starts_with(head.as_bytes()))
+            && entry.metadata().is_ok_and(|meta| meta.is_file() && is_recent(meta))
+    };
+    fs::read_dir(folder).into_iter().flatten().flatten().filter(is_left).map(|entry| entry.path()).collect()
 }
 
 /// When the transaction began that a file of this name is left of.
@@ -90,20 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn scripts_of_a_transaction() -> Result<()> {
+    fn what_a_transaction_wrote() -> Result<()> {
         let dir = tempfile::tempdir()?;
-        for name in ["rpm-tmp.Blaf94", "rpm-tmp", "other"] {
-            fs::write(dir.path().join(name), "")?;
+        let (now, minute) = (SystemTime::now(), std::time::Duration::from_secs(60));
+        for (name, (_, heads)) in ["rpm-tmp.Blaf94", "transaction-done.2026-11-29.20:01.07"].into_iter().zip(LEFT) {
+            for name in [name, "rpm-tmp", "history"] {
+                fs::write(dir.path().join(name), "")?;
+            }
+            let is_roots = fs::metadata(dir.path())?.uid() == 0;
+            let theirs: Vec<_> = is_roots.then(|| dir.path().join(name)).into_iter().collect();
+            assert_eq!(written(dir.path(), heads, now - minute), theirs);
+            assert_eq!(written(dir.path(), heads, now + minute), Vec::<PathBuf>::new());
         }
-        let now = SystemTime::now();
-        let found = |since: SystemTime| {
-            let entries = fs::read_dir(dir.path()).into_iter().flatten().flatten();
-            entries.filter(|entry| is_script(entry, since)).map(|entry| entry.file_name()).collect::<Vec<_>>()
-        };
-        let theirs =
-            if fs::metadata(dir.path())?.uid() == 0 { vec![OsStr::new("rpm-tmp.Blaf94").to_owned()] } else { vec![] };
-        assert_eq!(found(now - std::time::Duration::from_secs(60)), theirs);
-        assert_eq!(found(now + std::time::Duration::from_secs(60)), Vec::<std::ffi::OsString>::new());
         Ok(())
     }
 

@@ -20,7 +20,7 @@ pub struct Means<'m> {
     /// Its locks.
     pub locks: &'m [&'m str],
     /// A package in the version that it goes to.
-    pub exactly: fn(&Move) -> String,
+    pub exactly: &'m dyn Fn(&Move) -> String,
     /// What installing packages would do.
     pub simulate: &'m dyn Fn(&[String]) -> Result<Solution>,
     /// Does it. What was written down stays.

@@ -4,9 +4,11 @@
 mod cut_off;
 pub mod decisions;
 pub mod definition;
+mod extras;
 mod fetch;
 mod leftovers;
 mod mend;
+mod program;
 pub mod repos;
 pub mod said;
 
@@ -19,9 +21,10 @@ use anyhow::Result;
 use crate::packages::{Index, Known, Package, State};
 use crate::{Class, Command, Host, Look};
 
-pub use cut_off::{Transaction, began, interrupted, remove_keys, strike_out};
+pub use cut_off::{Transaction, interrupted, remove_keys, strike_out};
 pub use fetch::fetch;
 pub use mend::{Again, Means, mend};
+pub use program::Program;
 
 /// How long fetching may take in all.
 pub const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -31,6 +34,14 @@ const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RE
 
 /// What the name of a key begins with.
 pub const KEY: &str = "gpg-pubkey-";
+
+/// What rpm locks while it changes its database.
+pub const LOCK: &str = "/var/lib/rpm/.rpm.lock";
+
+/// Does rpm say that another process holds its lock? It names the lock by the folder of its database, to which the usual one leads on some hosts.
+pub fn is_locked(stderr: &str) -> bool {
+    stderr.contains("/.rpm.lock")
+}
 
 /// A package as it stands in rpm's database, where one name may stand in two versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +206,13 @@ pub fn trusted_keys(fingerprints: &[String]) -> Vec<String> {
     fingerprints.iter().map(|fingerprint| format!("{KEY}{}", id(fingerprint))).collect()
 }
 
+/// How much of a transaction is done (`3/4`), in percent, with what it is at; none where that does not tell it.
+pub fn share<'t>(count: &str, text: &'t str) -> Option<(f32, &'t str)> {
+    let (done, all) = count.split_once('/')?;
+    let (done, all): (f32, f32) = (done.parse().ok()?, all.parse().ok()?);
+    (all >= 1.0).then(|| (100.0 * done / all, text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +242,20 @@ mod tests {
             ("redis", "7.0.15-1.el9"),
         ];
         assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn a_lock_goes_by_the_folder_of_the_database() {
+        for (said, wanted) in [
+            ("error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)", true),
+            (
+                "error: can't create transaction lock on /usr/lib/sysimage/rpm/.rpm.lock (Resource temporarily unavailable)",
+                true,
+            ),
+            ("error: /etc/pki/rpm-gpg/key.asc: key 1 import failed.", false),
+        ] {
+            assert_eq!(is_locked(said), wanted, "{said}");
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::Facts;
-use crate::packages::Entry;
+use crate::network::Login;
 use crate::packages::definition::{Definition, Rival};
+use crate::packages::{Entry, without_login};
 
 /// A section of a `.repo` file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,16 +70,25 @@ impl Repo {
     }
 
     fn is_on(&self) -> bool {
-        !matches!(self.option("enabled").unwrap_or("1").to_ascii_lowercase().as_str(), "0" | "no" | "false" | "off")
+        !self.option("enabled").is_some_and(is_no)
+    }
+
+    /// Is it asked otherwise than everybody would?
+    fn has_own_way(&self) -> bool {
+        let told = |name: &&str| self.option(name).is_some();
+        let by = ["sslclientcert", "sslcacert", "proxy", "username"].iter().any(told);
+        // What follows a `?` in an address is libzypp's: a login, a proxy, that certificates do not count.
+        let zypp = self.option("baseurl").is_some_and(|url| url.contains('?'));
+        by || zypp || self.option("sslverify").is_some_and(is_no)
     }
 
     /// Where it is asked for, with `variables` in their places.
     fn entries(&self, variables: &BTreeMap<String, String>) -> Vec<Entry> {
         let entry = |text: &str, is_list: bool| {
-            let address = filled(text, variables);
+            let (address, has_login) = without_login(&filled(text, variables));
             // What follows a `?` is for the package manager, or a token.
             let url = if is_list { address } else { url(address.split('?').next().unwrap_or_default()) };
-            Entry { file: self.file.clone(), url, is_list }
+            Entry { file: self.file.clone(), url, is_list, own_way: has_login || self.has_own_way() }
         };
         if let Some(list) = self.option("metalink").or(self.option("mirrorlist")) {
             return vec![entry(list, true)];
@@ -86,6 +96,35 @@ impl Repo {
         let words = self.option("baseurl").unwrap_or_default().split([' ', ',', '\t']).filter(|word| !word.is_empty());
         words.map(|word| entry(word, false)).collect()
     }
+}
+
+/// Does the value of an option say no?
+fn is_no(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "0" | "no" | "false" | "off")
+}
+
+/// The section of dnf's or yum's `settings` that is about no single repository.
+fn main(settings: &Path) -> Option<Repo> {
+    let text = String::from_utf8_lossy(&std::fs::read(settings).ok()?).into_owned();
+    parse(settings, &text).into_iter().find(|section| section.id == "main")
+}
+
+/// Do dnf's `settings` name folders for definitions of repositories of which none is `folder`?
+pub fn has_other_reposdir(settings: &Path, folder: &Path) -> bool {
+    let Some(main) = main(settings) else { return false };
+    let is_other = |value: &str| value.split([' ', ',', '\t']).all(|named| Path::new(named) != folder);
+    main.option("reposdir").is_some_and(is_other)
+}
+
+/// The proxy that dnf's or yum's `settings` name, if they do, with its login where it has one.
+pub fn own_proxy(settings: &Path) -> Option<(String, Option<Login>)> {
+    let main = main(settings)?;
+    let url = main.option("proxy").filter(|proxy| *proxy != "_none_")?;
+    let login = main.option("proxy_username").map(|user| Login {
+        user: user.to_owned(),
+        password: main.option("proxy_password").unwrap_or_default().to_owned(),
+    });
+    Some((url.to_owned(), login))
 }
 
 /// Where the index of a repository begins.
@@ -180,6 +219,64 @@ mod tests {
         std::fs::write(root.path().join("x.repo"), text).unwrap();
         assert_eq!(without(root.path(), "skip_if_unavailable").unwrap(), ["b"]);
         assert_eq!(names(root.path()).unwrap(), ["a", "b", "d"]);
+    }
+
+    #[test]
+    fn who_is_asked_in_a_way_of_its_own() {
+        for (option, own) in [
+            ("baseurl=https://cdn.example.net/x\nsslclientcert=/etc/pki/entitlement/1.pem", true),
+            ("baseurl=https://cdn.example.net/x\nsslcacert=/etc/rhsm/ca/redhat-uep.pem", true),
+            ("mirrorlist=https://a.example.net/list?arch=x86_64\nproxy=http://proxy.corp:3128", true),
+            ("baseurl=https://a.example.net/x\nusername=build", true),
+            ("baseurl=https://a.example.net/x\nsslverify=0", true),
+            ("baseurl=https://a.example.net/x?ssl_verify=no", true),
+            ("baseurl=https://jo:pass@a.example.net/x", true),
+            ("mirrorlist=https://token@a.example.net/list", true),
+            ("mirrorlist=https://a.example.net/list?arch=x86_64", false),
+            ("baseurl=https://a.example.net/x\nsslverify=1\nsslclientcert=", false),
+        ] {
+            let repos = parse(Path::new("x.repo"), &format!("[a]\n{option}\n"));
+            let entry = repos[0].entries(&BTreeMap::new()).remove(0);
+            assert_eq!((entry.own_way, entry.url.contains('@')), (own, false), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_among_the_settings() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("dnf.conf");
+        assert_eq!(own_proxy(&file), None);
+        for (text, there) in [
+            ("[main]\nproxy=http://proxy.corp:3128\n", true),
+            ("[main]\n#proxy=http://proxy.corp:3128\n", false),
+            ("[main]\nproxy=\n", false),
+            ("[main]\nproxy=_none_\n", false),
+            ("[main]\nbest=True\n[a]\nproxy=http://proxy.corp:3128\n", false),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(own_proxy(&file).is_some(), there, "{text}");
+        }
+        std::fs::write(&file, "[main]\nproxy = http://proxy.corp:3128\nproxy_username=jo\nproxy_password=a b\n")
+            .unwrap();
+        let login = Login { user: "jo".into(), password: "a b".into() };
+        assert_eq!(own_proxy(&file), Some(("http://proxy.corp:3128".to_owned(), Some(login))));
+    }
+
+    #[test]
+    fn folders_of_repositories_among_the_settings() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, folder) = (root.path().join("dnf.conf"), Path::new("/etc/yum.repos.d"));
+        assert!(!has_other_reposdir(&file, folder));
+        for (text, other) in [
+            ("[main]\nreposdir=/etc/other.repos\n", true),
+            ("[main]\nreposdir=/etc/yum.repos.d.old,/etc/yum.repos.d/more\n", true),
+            ("[main]\nreposdir=/etc/other.repos, /etc/yum.repos.d/\n", false),
+            ("[main]\nreposdir=/etc/other.repos\n  /etc/yum.repos.d\n", false),
+            ("[main]\nbest=True\n", false),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(has_other_reposdir(&file, folder), other, "{text}");
+        }
     }
 
     #[test]

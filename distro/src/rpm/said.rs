@@ -1,7 +1,10 @@
 //! What package managers that use rpm say when something fails, read by tables of their words.
 
+use std::path::Path;
+
+use super::{extras, repos};
 use crate::command::Output;
-use crate::{Class, Fault};
+use crate::{Class, Fault, Host};
 
 /// What there is to do where a package is not signed.
 pub const UNSIGNED: &str =
@@ -15,6 +18,13 @@ pub const OTHER_KEY: &str = "the package is signed by a key that is not pinned: 
 /// Where an index is.
 pub const OTHER_INDEX_KEY: &str = "the index is not signed by a key that is pinned: compare the fingerprints with those that the vendor \
                                    publishes, and pin another key only when they agree";
+
+/// What is said where a host of Red Hat's has no repositories yet (`… with an entitlement server`, `… to Red Hat Subscription Management`), and what
+/// there is to do.
+pub const UNREGISTERED: (&str, &str) = (
+    "This system is not registered",
+    "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
+);
 
 /// Names of CentOS's mirrors, which are nobody's since July 2024. What they had is in the archive, laid out alike.
 const GONE: [&str; 2] = ["mirrorlist.centos.org", "mirror.centos.org"];
@@ -71,6 +81,17 @@ impl Words {
         Fault::new(class, message).evidence(evidence).command(output.ran.clone()).advice(advice)
     }
 
+    /// The same of packages on `host`. Where `lacks` is said, one needs what no repository has: what there is to do depends on the distribution.
+    pub fn fault_of_packages(&self, host: &Host, output: &Output, message: &str, lacks: &[&str]) -> Fault {
+        let fault = self.fault(output, Class::Package, message);
+        let tells = |words: &&str| fault.evidence.iter().any(|line| line.contains(words));
+        let is_known = self.advice.iter().any(|(words, _)| tells(words));
+        if fault.class == Class::Package && !is_known && lacks.iter().any(tells) {
+            return fault.advice(extras::advice(&host.facts));
+        }
+        fault
+    }
+
     fn by_class(&self, class: Class) -> String {
         let advice = match class {
             Class::Disk => "make room there, then go on with --resume",
@@ -87,5 +108,55 @@ impl Words {
             _ => return format!("mend what {} says above, then go on with --resume", self.program),
         };
         advice.to_owned()
+    }
+}
+
+/// `fault`, with what there is to do where the host's own `settings` name a proxy and it is about the way to a server.
+pub fn by_own_proxy(fault: Fault, settings: &Path) -> Fault {
+    let about_the_way = matches!(fault.class, Class::Http | Class::Proxy | Class::Dns);
+    if !about_the_way || repos::own_proxy(settings).is_none() {
+        return fault;
+    }
+    fault.advice(format!(
+        "check 'proxy' in {}: what is fetched goes by that, also where --proxy names another; then go on with --resume",
+        settings.display()
+    ))
+}
+
+/// What `output` says without what it says of repositories that were passed over, which are not to blame: `passed_over` tells how many lines at the
+/// beginning of those that are left are about one. All of it, where it says one of `missing`: that something is missing which they may have.
+pub fn own(output: &Output, missing: &[&str], passed_over: impl Fn(&[&str]) -> usize) -> Output {
+    if missing.iter().any(|words| output.stdout.contains(words) || output.stderr.contains(words)) {
+        return output.clone();
+    }
+    let own = |text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        let (mut at, mut kept) = (0, String::new());
+        while at < lines.len() {
+            let passed = passed_over(&lines[at..]);
+            if passed == 0 {
+                kept = kept + lines[at] + "\n";
+            }
+            at += passed.max(1);
+        }
+        kept
+    };
+    Output { stdout: own(&output.stdout), stderr: own(&output.stderr), ..output.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_of_the_hosts_own_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = root.path().join("dnf.conf");
+        let advice = |class| by_own_proxy(Fault::new(class, "it fails").advice("mend it"), &settings).advice;
+        assert_eq!(advice(Class::Http), "mend it");
+        std::fs::write(&settings, "[main]\nproxy=http://proxy.corp:3128\n").unwrap();
+        let named = format!("check 'proxy' in {}", settings.display());
+        assert!(advice(Class::Http).starts_with(&named) && advice(Class::Proxy).starts_with(&named));
+        assert_eq!(advice(Class::Package), "mend it");
     }
 }

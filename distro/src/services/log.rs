@@ -12,7 +12,9 @@ use crate::{Command, Host, files};
 /// Lines that are shown of each source.
 const LINES: usize = 20;
 /// How far back a log file is read.
-const TAIL_BYTES: u64 = 16 << 10;
+const TAIL_BYTES: u64 = 64 << 10;
+/// How much of a long line of Erlang's terms is shown from its beginning, and from its end.
+const TERM_CHARS: usize = 100;
 
 /// What a service says from a moment on, in its own log files and in the journal.
 #[derive(Debug, Default)]
@@ -87,7 +89,23 @@ fn last_lines(text: &str) -> Vec<String> {
         lines.retain(|line| !is_chat(line));
     }
     let lines: Vec<&str> = lines.into_iter().filter_map(telling).collect();
-    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect()
+    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| without_terms(line)).collect()
+}
+
+/// Is much of the line Erlang's terms, as `{tcp_listener,[{port,5672},{ip,…}]}`?
+fn is_of_terms(line: &str) -> bool {
+    line.len() > 2 * TERM_CHARS
+        && line.as_bytes().windows(2).filter(|pair| pair[0] == b'{' && pair[1].is_ascii_lowercase()).count() > 3
+}
+
+/// What words are in a line of Erlang's terms stands before and after them.
+fn without_terms(line: &str) -> String {
+    if !is_of_terms(line) {
+        return line.to_owned();
+    }
+    let begin: String = line.chars().take(TERM_CHARS).collect();
+    let end: Vec<char> = line.chars().rev().take(TERM_CHARS).collect();
+    format!("{begin} … {}", end.into_iter().rev().collect::<String>())
 }
 
 /// A line as it is, without the time and the process that Erlang writes before it; none, where it tells nothing, or is of a crash report,
@@ -108,7 +126,8 @@ fn telling(line: &str) -> Option<&str> {
     // A stack that Erlang prints as a term, or a piece of one: it breaks long terms wherever its buffer ends.
     let is_trace = |line: &str| {
         let words = line.split(['{', '[', '"']).next().unwrap_or_default();
-        !words.contains(' ') && (line.contains("[{file,") || line.contains(".erl\"},{line,"))
+        let has_frames = line.contains("[{file,") || line.contains(".erl\"},{line,");
+        !words.contains(' ') && (has_frames || is_of_terms(line))
     };
     match tagged {
         Some(text) if text.starts_with(' ') => None,
@@ -284,6 +303,19 @@ mod tests {
             "Error during startup: {error,failed_to_prepare_configuration}",
         ];
         assert_eq!(last_lines(log), told);
+        let ranch = format!(
+            "Failed to start Ranch listener {{acceptor,{{10,1,2,3}},5672}} in ranch_tcp:listen(#{{socket_opts => [{}{{exit_on_close,false}}]}}) \
+             for reason eaddrnotavail (can't assign requested address)",
+            "{cert,'...'},{ip,{10,1,2,3}},{port,5672},inet,{nodelay,true},".repeat(3)
+        );
+        let rest = format!(
+            "defined,'rabbit_tcp_listener_sup',{}[],10,1}}}}",
+            "{tcp_listener_sup,start_link,[{a,b}]},".repeat(9)
+        );
+        let told = last_lines(&format!("2026-01-01 10:00:00.1+00:00 [error] <0.588.0> {ranch}\n{rest}\n"));
+        let [told] = told.as_slice() else { panic!("{told:?}") };
+        assert!(told.starts_with("Failed to start Ranch listener {acceptor,{10,1,2,3},5672} in "), "{told}");
+        assert!(told.ends_with(") for reason eaddrnotavail (can't assign requested address)"), "{told}");
         let with_words = "could not start: {badmatch,[{a,b,1,[{file,\"a.erl\"},{line,3}]}]}";
         assert_eq!(last_lines(with_words), [with_words]);
         assert_eq!(last_lines("2026-01-01 10:00:00.1+00:00 [info] <0.9.0> Ready\n"), ["Ready"]);

@@ -40,6 +40,8 @@ pub struct Unit {
     pub active: bool,
     /// Is it on its way: starting, reloading, or waiting for a restart after it failed?
     pub starting: bool,
+    /// Has the service manager a job of it that is not done, such as a start that waits for other units?
+    pub has_job: bool,
     /// `ActiveState`/`SubState` as the service manager says it, for people.
     pub state: String,
     /// How its last run ended, where that was not well: `exit-code, status 1`.
@@ -155,13 +157,18 @@ pub fn daemon_reload(host: &Host) -> Result<()> {
     if host.facts.init == Init::Systemd { systemd::daemon_reload(host) } else { Ok(()) }
 }
 
-/// Takes the mask in /run off `unit`, which keeps packages from starting it.
+/// Takes the masks in /run off `units`, which keep packages from starting them.
 ///
 /// # Errors
-/// Class `service`, where it cannot be taken off.
-pub fn unmask_runtime(host: &Host, unit: &str) -> Result<()> {
-    check_name(unit)?;
-    if host.facts.init == Init::Systemd { systemd::unmask_runtime(host, unit) } else { Ok(()) }
+/// Where one cannot be taken off, or systemd does not take it up (class `service`).
+pub fn unmask_runtime(host: &Host, units: &[String]) -> Result<()> {
+    units.iter().try_for_each(|unit| check_name(unit))?;
+    crate::guard::unmask_now(host, units)
+}
+
+/// Has `unit` an init script, of which systemd makes a unit where there is none?
+pub(crate) fn has_script(unit: &str) -> bool {
+    scripts::script_of(unit).exists()
 }
 
 /// Lets the service manager forget that `unit` failed, where it is no longer there: one whose program was removed before its unit, with

@@ -1,20 +1,20 @@
 //! systemd, by `systemctl`.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::{Act, Unit};
 use crate::command::Output;
-use crate::{Class, Command, Fault, Host};
+use crate::{Class, Command, Host};
 
 /// Longer than systemd's own limit for a start (90 s), so that its words come first.
 const JOB_LIMIT: Duration = Duration::from_secs(100);
 
 /// What is asked of every unit.
-const PROPERTIES: &str = "LoadState,UnitFileState,ActiveState,SubState,InvocationID,InactiveExitTimestampMonotonic,MainPID,NeedDaemonReload,FragmentPath,\
+const PROPERTIES: &str = "LoadState,UnitFileState,ActiveState,SubState,Job,InvocationID,InactiveExitTimestampMonotonic,MainPID,NeedDaemonReload,FragmentPath,\
     SourcePath,DropInPaths,EnvironmentFiles,ExecReload,Result,ExecMainCode,ExecMainStatus,NRestarts";
 
 /// Where unit files are, the strongest first (systemd.unit(5)); generated and runtime ones come and go by themselves.
@@ -55,6 +55,7 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
             "UnitFileState" => file_state = value,
             "ActiveState" => active = value,
             "SubState" => sub = value,
+            "Job" => unit.has_job = !value.is_empty(),
             "InvocationID" => value.clone_into(&mut unit.invocation),
             "InactiveExitTimestampMonotonic" => began = value,
             "MainPID" => unit.main_pid = value.parse().unwrap_or(0),
@@ -88,7 +89,8 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
     unit.needs_reload |= !news.is_empty();
     unit.files.extend(news);
     unit.masked = load == "masked";
-    unit.masked_for_good = unit.masked && file_state != "masked-runtime";
+    // What systemd has read may be gone, as a mask of ours after a kill.
+    unit.masked_for_good = unit.masked && file_state != "masked-runtime" && is_masked_in(root, name);
     // Behind a mask systemd sees nothing of the unit, and before it has read a file nothing of that.
     unit.exists = !matches!(load, "masked" | "not-found" | "") || is_installed_in(root, name);
     unit.is_static = matches!(file_state, "static" | "transient");
@@ -177,11 +179,17 @@ fn is_unit(path: &Path) -> bool {
 }
 
 fn is_installed_in(root: &Path, name: &str) -> bool {
-    // An instance comes from the file of its template.
-    [Some(name.to_owned()), template_of(name)]
-        .into_iter()
-        .flatten()
-        .any(|name| FOLDERS.iter().any(|folder| is_unit(&root.join(&folder[1..]).join(&name))))
+    files_of(root, name).iter().any(|path| is_unit(path))
+}
+
+fn is_masked_in(root: &Path, name: &str) -> bool {
+    files_of(root, name).iter().any(|path| path.symlink_metadata().is_ok() && !is_unit(path))
+}
+
+/// Where files of `name` may be. An instance comes from the file of its template.
+fn files_of(root: &Path, name: &str) -> Vec<PathBuf> {
+    let names = [Some(name.to_owned()), template_of(name)].into_iter().flatten();
+    names.flat_map(|name| FOLDERS.map(|folder| root.join(&folder[1..]).join(&name))).collect()
 }
 
 /// Does a unit want `name`, as the links in `folder` have it?
@@ -220,17 +228,6 @@ pub(super) fn daemon_reload(host: &Host) -> Result<()> {
         .arg("daemon-reload")
         .run(&host.runner, Class::Service, "letting systemd read its units again")
         .map(drop)
-}
-
-pub(super) fn unmask_runtime(host: &Host, unit: &str) -> Result<()> {
-    let output = Command::new("systemctl").args(["unmask", "--runtime", "--", unit]).output(&host.runner)?;
-    if output.ok() {
-        return Ok(());
-    }
-    let fault: Fault = output
-        .fault(Class::Service, format!("the mask in /run cannot be taken off {unit}"))
-        .advice(format!("run `systemctl unmask --runtime {unit}`, then run again with --resume"));
-    Err(fault.into())
 }
 
 /// Forgets that `unit` failed, and lets it be started however often it was in the last seconds: systemd counts the starts that somebody asks for with those of
@@ -285,6 +282,16 @@ mod tests {
         assert_eq!(unit("x.service", &new, Path::new("/nowhere")).invocation, "0a1b2c");
         let never = "LoadState=loaded\nInactiveExitTimestampMonotonic=0";
         assert_eq!(unit("x.service", never, Path::new("/nowhere")).invocation, "");
+    }
+
+    #[test]
+    fn a_start_that_has_not_begun() {
+        for (block, has_job) in
+            [("ActiveState=inactive\nJob=1184", true), ("ActiveState=inactive\nJob=", false), ("", false)]
+        {
+            let unit = unit("x.service", block, Path::new("/nowhere"));
+            assert_eq!((unit.has_job, unit.starting, unit.active), (has_job, false, false), "{block}");
+        }
     }
 
     #[test]
@@ -364,6 +371,10 @@ mod tests {
         std::os::unix::fs::symlink(lib.join("x.service"), etc.join("multi-user.target.wants/x.service")).unwrap();
         let seen = unit("x.service", &block.replace("masked-runtime", "masked"), root.path());
         assert_eq!((seen.exists, seen.masked_for_good, seen.enabled), (true, true, true));
+        // One that systemd has read and that is there no more.
+        std::fs::remove_file(etc.join("x.service")).unwrap();
+        let stale = unit("x.service", &block.replace("masked-runtime", ""), root.path());
+        assert_eq!((stale.masked, stale.masked_for_good), (true, false));
         let unread = unit("x.service", "LoadState=not-found\nActiveState=inactive", root.path());
         assert_eq!((unread.exists, unread.needs_reload), (true, true));
     }

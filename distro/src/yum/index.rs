@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{FETCH_LIMIT, LOCKS, SETTINGS, definition_path, keyring_path, said, when_free, yum};
+use super::{LOCKS, SETTINGS, YUM, definition_path, keyring_path, said};
 use crate::packages::Index;
 use crate::rpm::{definition, repos};
 use crate::{Class, Host, locks, rpm};
@@ -26,10 +26,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
         remove(&folders(), name)?;
     }
     // Nobody is asked about the keys of an index: those of our repositories are pinned, and the host's own are its own.
-    let fetch = |which: &[String]| {
-        let words = ["makecache", "fast", "--assumeyes"].map(str::to_owned).into_iter().chain(which.iter().cloned());
-        when_free(host, || yum(host, words.clone()).limit(FETCH_LIMIT))
-    };
+    let fetch = |which: &[String]| YUM.fetch(host, &["makecache", "fast", "--assumeyes"], which);
     if !ours.is_empty() {
         let only = ["--disablerepo=*".to_owned()].into_iter();
         let output = fetch(&only.chain(ours.iter().map(|name| format!("--enablerepo={name}"))).collect::<Vec<_>>())?;
@@ -42,7 +39,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
                 remove(&folders(), name)?;
             }
             let what = format!("the index of repository '{failed}' cannot be fetched");
-            return Err(said::fault(&output, Class::Repository, &what).into());
+            return Err(said::SAID.fault(&output, Class::Repository, &what).into());
         }
     }
     let mut others = repos::names(Path::new(definition::FOLDER))?;
@@ -53,10 +50,10 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
     let output = fetch(&ours.iter().map(|name| format!("--disablerepo={name}")).collect::<Vec<_>>())?;
     if !has_any() || (ours.is_empty() && !output.ok()) {
         let what = "the index of the repositories cannot be fetched";
-        return Err(said::fault(&output, Class::Repository, what).into());
+        return Err(said::SAID.fault(&output, Class::Repository, what).into());
     }
     others.retain(|name| fetched(&folders(), name).is_none());
-    let complaints = said::complaints(&output).join("; ");
+    let complaints = said::SAID.complaints(&output).join("; ");
     // One that is passed over is not named, and may have an index of before.
     if !others.is_empty() {
         host.runner.note(&format!("a repository that is not ours fails: '{}': {complaints}", others.join("', '")));

@@ -1,16 +1,14 @@
 //! What yum, and the library that fetches for it, say when something fails.
 
-use super::extras;
 use crate::command::Output;
-use crate::rpm::said::{OTHER_INDEX_KEY, OTHER_KEY, UNSIGNED, UNSIGNED_INDEX, Words};
+use crate::rpm::said::{self, OTHER_INDEX_KEY, OTHER_KEY, UNREGISTERED, UNSIGNED, UNSIGNED_INDEX, Words};
 use crate::{Class, Fault, Host};
-
-const UNREGISTERED: &str = "is not registered with an entitlement server";
 
 /// What stands in a line of evidence where a package is there and not to be had.
 const EXCLUDED: &str = "is there, and excluded";
 
-const SAID: Words = Words {
+/// Its words.
+pub const SAID: Words = Words {
     program: "yum",
     classes: &[
         ("is not signed", Class::Repository),
@@ -86,10 +84,7 @@ const SAID: Words = Words {
             "rpmlib(",
             "the package is made for a newer distribution, whose rpm can do more: take that which its vendor has for this one",
         ),
-        (
-            UNREGISTERED,
-            "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
-        ),
+        UNREGISTERED,
         (
             "Cannot find a valid baseurl",
             "the repository has no mirrors of this release any more, or its list of mirrors cannot be fetched: point it at an archive of it \
@@ -107,50 +102,27 @@ const SAID: Words = Words {
     ],
 };
 
-/// Lines that tell of a failure, each once.
-pub fn complaints(output: &Output) -> Vec<String> {
-    SAID.complaints(output)
+/// What is said without what is said of repositories that were passed over. Where one that is needed failed, yum ends with words of its own.
+fn own(output: &Output) -> Output {
+    let (list, other) = ("Could not retrieve mirrorlist ", "Trying other mirror.");
+    let missing = ["No more mirrors to try", "Cannot find a valid baseurl", "No package ", "Requires: "];
+    said::own(output, &missing, |lines| match lines {
+        [line, _why, ..] if line.starts_with(list) => 2,
+        [_why, line, ..] if line.starts_with(other) => 2,
+        [line, ..] if line.starts_with(list) || line.starts_with(other) => 1,
+        _ => 0,
+    })
 }
 
-/// The failure that `output` tells of; of `class`, where its words tell no other.
-pub fn fault(output: &Output, class: Class, message: &str) -> Fault {
-    SAID.fault(output, class, message)
-}
-
-/// What is said without what is said of repositories that were passed over: where one that is needed failed, yum ends with words of its own, and
-/// where a package is missing, they may have it.
-fn without_passed_over(output: &Output) -> Output {
-    let about = ["No more mirrors to try", "Cannot find a valid baseurl", "No package ", "Requires: "];
-    if about.iter().any(|words| output.stdout.contains(words) || output.stderr.contains(words)) {
-        return output.clone();
-    }
-    let (other, list) = ("Trying other mirror.", "Could not retrieve mirrorlist ");
-    let own = |text: &str| {
-        let lines: Vec<&str> = text.lines().collect();
-        let is_own = |at: usize| {
-            let follows = |words: &str| at > 0 && lines[at - 1].starts_with(words);
-            let precedes = |words: &str| lines.get(at + 1).is_some_and(|next| next.starts_with(words));
-            !lines[at].starts_with(other) && !precedes(other) && !lines[at].starts_with(list) && !follows(list)
-        };
-        (0..lines.len()).filter(|at| is_own(*at)).map(|at| format!("{}\n", lines[at])).collect::<String>()
-    };
-    Output { stdout: own(&output.stdout), stderr: own(&output.stderr), ..output.clone() }
-}
-
-/// The same of packages on `host`: where one needs what no repository has, that depends on its distribution.
+/// The failure that `output` tells of, of packages on `host`.
 pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
-    let fault = fault(&without_passed_over(output), Class::Package, message);
-    let tells = |words: &str| fault.evidence.iter().any(|line| line.contains(words));
-    if fault.class == Class::Package && tells("Requires: ") && !tells(UNREGISTERED) {
-        return fault.advice(extras::advice(&host.facts));
-    }
-    fault
+    SAID.fault_of_packages(host, &own(output), message, &["Requires: ", "No package "])
 }
 
 /// The same where the package `name` is there, and excluded.
 pub fn of_excluded(output: &Output, name: &str, message: &str) -> Fault {
     let told = Output { stdout: format!("{}\nPackage {name} {EXCLUDED}\n", output.stdout), ..output.clone() };
-    fault(&told, Class::Package, message)
+    SAID.fault(&told, Class::Package, message)
 }
 
 /// Names that yum knows no package of.
@@ -188,7 +160,7 @@ mod tests {
             ("failure: repodata/repomd.xml from lab: [Errno 256] No more mirrors to try.\n", Class::Dns, 4),
         ] {
             let output = output(list, &format!("{dead}{stderr}"));
-            let fault = fault(&without_passed_over(&output), Class::Package, "installing redis failed");
+            let fault = SAID.fault(&own(&output), Class::Package, "installing redis failed");
             assert_eq!((fault.class, fault.evidence.len()), (class, lines), "{stderr}: {fault:?}");
         }
     }
@@ -303,7 +275,7 @@ mod tests {
                 "`yum repolist all`",
             ),
         ] {
-            let fault = fault(&output(stdout, stderr), Class::Package, "it failed");
+            let fault = SAID.fault(&output(stdout, stderr), Class::Package, "it failed");
             assert_eq!(fault.class, class, "{stdout}{stderr}");
             assert!(fault.evidence.iter().any(|line| line.contains(evidence)), "{:?}", fault.evidence);
             assert!(fault.advice.contains(advice), "{:?}", fault.advice);

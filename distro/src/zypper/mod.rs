@@ -3,8 +3,10 @@
 //! Options and exit codes are those of zypper(8). Packages of these distributions start no service by themselves, so nothing is held back
 //! while they are installed.
 
+mod asked;
 mod definition;
 mod index;
+mod own_proxy;
 mod said;
 mod solver;
 mod transaction;
@@ -12,17 +14,19 @@ mod transaction;
 use anyhow::{Context, Result};
 
 use crate::command::Output;
-use crate::rpm::FETCH_LIMIT;
+use crate::rpm::{FETCH_LIMIT, LOCK};
 use crate::{Command, Host, locks};
 
+pub use asked::asked_for;
 pub use definition::{definition_path, keyring_path, login, login_path, parts, repositories, rival};
 pub use index::{has_any, index, remove_index, update};
+pub use own_proxy::{PROXY, own_proxy};
 pub use said::is_stale_index;
 pub use solver::{simulate, simulate_removal};
 pub use transaction::{download, finish, install, remove};
 
 /// What zypper and rpm take: a file with the pid of whoever uses libzypp, and rpm's own lock.
-pub const LOCKS: [&str; 2] = ["/run/zypp.pid", "/var/lib/rpm/.rpm.lock"];
+pub const LOCKS: [&str; 2] = ["/run/zypp.pid", LOCK];
 
 /// A folder for what libzypp needs while it works, packages before they are in its cache among it: a kill leaves it, and libzypp never removes what
 /// an earlier one left.

@@ -40,6 +40,7 @@ const SAID: Words = Words {
     ],
     heads: &[
         "Problem: ",
+        " Solution ",
         "Error: ",
         "error: ",
         "warning: ",
@@ -60,6 +61,10 @@ const SAID: Words = Words {
         ("Signature verification failed", OTHER_KEY),
         ("No repositories defined", NO_REPOSITORIES),
         ("no enabled repositories", NO_REPOSITORIES),
+        (
+            "remove lock to allow",
+            "somebody locked it (`zypper locks`): `zypper removelock NAME` takes that back, then go on with --resume",
+        ),
         ("nothing provides", NO_PROVIDER),
         ("No provider of", NO_PROVIDER),
     ],
@@ -99,9 +104,18 @@ mod tests {
     fn failures_are_told_by_their_words() {
         let problem = "<?xml version='1.0'?>\n<stream>\n<message type=\"info\">Resolving</message>\n<prompt id=\"1\">\n<description>Problem: nothing \
                        provides nothere needed by needs-1-1.noarch\n Solution 1: do not install needs-1-1.noarch\n</description>\n</prompt>\n</stream>\n";
+        let locked = "<?xml version='1.0'?>\n<stream>\n<prompt id=\"1\">\n<description>Problem: conflicting requests\n Solution 1: remove lock to allow \
+                      installation of redis-7.0.15-1.x86_64[leap]\n</description>\n</prompt>\n</stream>\n";
         let nope = "<?xml version='1.0'?>\n<stream>\n<message type=\"error\">No provider of &apos;nope&apos; found.</message>\n</stream>\n";
         for (stdout, stderr, class, evidence, advice) in [
             (problem, "", Class::Package, "Problem: nothing provides nothere", "`zypper repos`"),
+            (
+                locked,
+                "",
+                Class::Package,
+                "Solution 1: remove lock to allow installation of redis",
+                "`zypper removelock NAME`",
+            ),
             (
                 "Warning: There are no enabled repositories defined.\n",
                 "",

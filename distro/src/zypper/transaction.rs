@@ -84,7 +84,7 @@ pub fn finish(host: &Host, going: &[String], survivor: &Survivor<'_>) -> Result<
         Err(said::fault(&output, Class::Package, &message).into())
     };
     let exactly = |one: &Move| format!("{}={}", one.name, one.to);
-    let means = Means { locks: &LOCKS, exactly, simulate: &|names| simulate(host, names), run: &run };
+    let means = Means { locks: &LOCKS, exactly: &exactly, simulate: &|names| simulate(host, names), run: &run };
     rpm::mend(host, &means, going, survivor)
 }
 
@@ -96,16 +96,9 @@ fn transaction(
     solution: Option<&Solution>,
     survivor: &Survivor<'_>,
 ) -> Result<Output> {
-    let tell = |line: &str| {
-        if let Some((percent, text)) = progress(line) {
-            host.runner.progress(percent, text);
-        }
-    };
     let words = words(to_do.iter().copied().chain(names.iter().map(String::as_str)));
-    let transaction = rpm::Transaction { words, solution, ended: ENDED };
-    in_scratch(|| {
-        transaction.run(host, &LOCKS, is_locked, |command| scratch(command.on_start(survivor).on_status(&tell)))
-    })
+    let transaction = rpm::Transaction { words, solution, ended: ENDED, progress };
+    in_scratch(|| transaction.run(host, &LOCKS, is_locked, survivor, scratch))
 }
 
 fn is_done(output: &Output) -> bool {
@@ -116,9 +109,7 @@ fn is_done(output: &Output) -> bool {
 fn progress(line: &str) -> Option<(f32, &str)> {
     let (count, rest) = line.trim().strip_prefix('(')?.split_once(") ")?;
     let text = rest.split(" [").next().filter(|text| text.contains(": "))?;
-    let (done, all) = count.split_once('/')?;
-    let (done, all): (f32, f32) = (done.parse().ok()?, all.parse().ok()?);
-    (all >= 1.0).then(|| (100.0 * done / all, text))
+    rpm::share(count, text)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn mistakes_are_told_with_their_line() {
         ),
         (
             "[inputs.x]\ntype = \"secret\"\ndefault = \"a\"\n",
-            "8: key 'default' of input 'x' is for type text, bool, choice, hostname, path, size, not for secret",
+            "8: key 'default' of input 'x' is for type text, bool, choice, hostname, port, server, path, size, not for secret",
         ),
         ("[inputs.x]\ntype = \"choice\"\n", "6: input 'x' has no choices; write choices = [\"…\", \"…\"]"),
         (

@@ -132,6 +132,9 @@ fn wrong_values_are_told_and_secrets_are_not_quoted() {
         ("type = \"hostname\"", "http://x", "input 'x': 'http://x' is not a host name"),
         ("type = \"hostname\"", "-a", "input 'x': '-a' is not a host name"),
         ("type = \"hostname\"", "a..b", "input 'x': 'a..b' is not a host name"),
+        ("type = \"port\"", "65536", "input 'x': '65536' is not a port: a whole number from 1 to 65535"),
+        ("type = \"port\"", "0", "input 'x': '0' is not a port"),
+        ("type = \"port\"", "080", "input 'x': '080' is not a port"),
         ("type = \"path\"", "etc", "input 'x': 'etc' is not an absolute path"),
         ("type = \"path\"", "/a/../b", "input 'x': '/a/../b' is not an absolute path without '..'"),
         (
@@ -149,6 +152,42 @@ fn wrong_values_are_told_and_secrets_are_not_quoted() {
         let text = message(&inputs(&blueprint, &[("x", value)], &[]).unwrap_err());
         assert!(text.starts_with(expected), "{text}");
     }
+    let services = Blueprint::load("services").unwrap();
+    let stackstorm = Blueprint::load("stackstorm").unwrap();
+    let on_all = |blueprint: &Blueprint, name: &'static str, value: &'static str| {
+        let services: [(&str, &str); 1] = [("mongodb", "true")];
+        let stackstorm = [("mistral", "true"), ("st2_fingerprint", "0123456789012345678901234567890123456789")];
+        let whole = if blueprint.name() == "services" { &services[..] } else { &stackstorm };
+        inputs(blueprint, &[whole, &[(name, value)]].concat(), &[])
+    };
+    for blueprint in [&services, &stackstorm] {
+        let error = on_all(blueprint, "https_port", "99999").unwrap_err();
+        assert!(message(&error).starts_with("input 'https_port': '99999' is not a port"), "{error}");
+        for name in ["mongodb_server", "redis_server", "rabbitmq_server", "postgresql_server"] {
+            for value in ["10.0.0.1", "db:", "db:0", "db:99999", "user@db:5432", "amqp://mq:5672", "[::::]:1", "::1:1"]
+            {
+                let error = on_all(blueprint, name, value).unwrap_err();
+                assert_eq!(distro::Fault::class_of(&error), Class::Usage);
+                let wanted = format!("input '{name}': '{value}' is not a server with its port");
+                assert!(message(&error).starts_with(&wanted), "{error}");
+            }
+            for value in ["", "db.example.com:5432", "10.0.0.1:65535", "[fd00::1]:1"] {
+                on_all(blueprint, name, value).unwrap();
+            }
+        }
+        for (name, variable) in [
+            ("mongodb_password", "SUREFOOT_INPUT_MONGODB_PASSWORD"),
+            ("mongodb_admin_password", "SUREFOOT_INPUT_MONGODB_ADMIN_PASSWORD"),
+        ] {
+            let whole: &[(&str, &str)] = if blueprint.name() == "services" { &[("mongodb", "true")] } else { &[] };
+            let error = inputs(blueprint, whole, &[(variable, "für")]).unwrap_err();
+            let wanted = format!("input '{name}': the value is not of the pattern [ -~]+");
+            assert!(message(&error).starts_with(&wanted), "{error}");
+        }
+    }
+    let needed = of("[inputs.x]\ntype = \"server\"\n");
+    let error = inputs(&needed, &[("x", "")], &[]).unwrap_err();
+    assert!(message(&error).starts_with("input 'x': '' is not a server"), "{error}");
     let secret = of("[inputs.x]\ntype = \"secret\"\nmin = 20\n");
     let error = inputs(&secret, &[], &[("SUREFOOT_INPUT_X", "hunter2")]).unwrap_err();
     assert_eq!(
@@ -160,10 +199,30 @@ fn wrong_values_are_told_and_secrets_are_not_quoted() {
         ("type = \"bool\"", "yes", Value::Bool(true)),
         ("type = \"size\"", "64 KiB", Value::Size(65536)),
         ("type = \"hostname\"", "10.1.2.3", Value::Text("10.1.2.3".into())),
+        ("type = \"port\"", "65535", Value::Text("65535".into())),
         ("type = \"text\"", "", Value::Text(String::new())),
     ] {
         let inputs = inputs(&of(&format!("[inputs.x]\n{spec}\n")), &[("x", value)], &[]).unwrap();
         assert_eq!(inputs.list()[0].value, read);
+    }
+}
+
+#[test]
+fn a_port_is_written_with_quotes_or_without() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let given = Given { answers: Some(file.path().to_owned()), ..Given::default() };
+    for default in ["8443", "\"8443\"", "\"{{ 8443 }}\""] {
+        let blueprint = of(&format!("[inputs.x]\ntype = \"port\"\ndefault = {default}\n"));
+        for (answer, read) in [("", "8443"), ("x = 8080", "8080"), ("x = '8080'", "8080")] {
+            std::fs::write(file.path(), answer).unwrap();
+            let inputs = resolve(&blueprint, given.clone(), &debian(), None).unwrap();
+            assert_eq!(inputs.list()[0].value, Value::Text(read.into()), "{default} {answer}");
+        }
+        for wrong in ["0", "65536", "-1"] {
+            std::fs::write(file.path(), format!("x = {wrong}")).unwrap();
+            let error = resolve(&blueprint, given.clone(), &debian(), None).unwrap_err();
+            assert!(message(&error).starts_with(&format!("input 'x': '{wrong}' is not a port")), "{error}");
+        }
     }
 }
 

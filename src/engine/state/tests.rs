@@ -90,7 +90,7 @@ fn undo_goes_backwards_and_forgets_what_is_gone() {
 
 #[test]
 fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
-    let package = || Undo::RemovePackage { name: "x".into() };
+    let package = || Undo::RemovePackage { name: "x".into(), dependency: false };
     let attempt = |action: &str| Record::Attempt {
         run: action.into(),
         attempt: 1,
@@ -122,6 +122,94 @@ fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
     assert_eq!(state.resources[id].ownership(), Ownership::Created);
 }
 
+/// The intent of a set of packages `names` of the step `s`, whose transaction brings these besides.
+fn packages(step: &str, names: &[&str], besides: &[&str]) -> Record {
+    let claim = |name: &&str| ClaimTold { thing: format!("package:{name}"), wants: "1".into() };
+    let item = |name: &&str, dependency| ItemTold {
+        item: format!("package {name}"),
+        summary: "install".into(),
+        undo: Undo::RemovePackage { name: (*name).into(), dependency },
+        data: false,
+        wrote: None,
+    };
+    let asked = names.iter().map(|name| item(name, false));
+    Record::Intent {
+        resource: format!("{step}/packages:all"),
+        claims: names.iter().map(claim).collect(),
+        items: asked.chain(besides.iter().map(|name| item(name, true))).collect(),
+    }
+}
+
+#[test]
+fn a_dependency_is_one_until_it_is_asked_for_here() {
+    let id = "s/packages:all";
+    let dependencies = |records: &[Record]| {
+        let mut names = State::replay(records).unwrap().dependencies(&|_| true);
+        names.sort();
+        names
+    };
+    let installed = [packages("s", &["a"], &["liba", "libb"]), outcome(id)];
+    assert_eq!(dependencies(&installed), ["liba", "libb"]);
+    let state = State::replay(&installed).unwrap();
+    assert!(state.dependencies(&|id| id == "t/packages:all").is_empty());
+    let after = |more: &[Record]| dependencies(&[&installed[..], more].concat());
+
+    // By a step that finds it there, by one that brings it again, or by a product that leaves it here.
+    let Record::Intent { claims, .. } = packages("t", &["liba"], &[]) else { unreachable!() };
+    let found = Record::Found { resource: "t/packages:all".into(), claims };
+    assert_eq!(after(std::slice::from_ref(&found)), ["libb"]);
+    assert_eq!(after(&[packages("t", &["liba"], &[]), outcome("t/packages:all")]), ["libb"]);
+    let Record::Intent { items, .. } = packages("s", &[], &["liba", "libc"]) else { unreachable!() };
+    let inherited = Record::Inherited { from: "other".into(), resource: id.into(), items };
+    assert_eq!(after(&[found, inherited]), ["libb", "libc"]);
+
+    // A later transaction may bring it as a dependency again.
+    let later = [packages("s", &["a", "liba"], &[]), outcome(id), packages("s", &["a"], &["liba"]), outcome(id)];
+    assert_eq!(after(&later[..2]), ["libb"]);
+    assert_eq!(after(&later), ["liba", "libb"]);
+}
+
+#[test]
+fn after_a_transaction_that_was_cut_off_no_dependency_is_told() {
+    let attempt = |attempt| Record::Attempt {
+        run: "r".into(),
+        attempt,
+        action: "install".into(),
+        surefoot: "0".into(),
+        boot_id: "b".into(),
+        blueprint: String::new(),
+        purge: false,
+    };
+    let id = "s/packages:all";
+    let mut records = vec![attempt(1), packages("s", &["a"], &["liba", "libb"])];
+    let dependencies = |records: &[Record]| State::replay(records).unwrap().dependencies(&|_| true);
+    assert!(dependencies(&records).is_empty());
+    // Also when it was mended; but for what had to be brought once more.
+    records.extend([attempt(2), packages("s", &["a"], &["libb"]), outcome(id)]);
+    assert_eq!(dependencies(&records), ["libb"]);
+    // What else failed says nothing of packages.
+    records.extend([intent("s/trusted_keys:s", "package gpg-pubkey-1", made(), "1"), attempt(3)]);
+    assert_eq!(dependencies(&records), ["libb"]);
+}
+
+#[test]
+fn what_was_about_to_go_is_no_dependency_until_it_is_said_to_stay() {
+    let id = "s/packages:all";
+    let mut state = State::replay(&[packages("s", &["a"], &["liba", "libb"]), outcome(id)]).unwrap();
+    let item = || "package liba".to_owned();
+    state.take(&Record::Undo { resource: id.into(), item: item() }).unwrap();
+    assert_eq!(state.dependencies(&|_| true), ["libb"]);
+    state.take(&Record::Undone { resource: id.into(), item: item(), result: UndoOutcome::Kept }).unwrap();
+    assert_eq!(state.dependencies(&|_| true), ["liba", "libb"]);
+}
+
+#[test]
+fn a_package_of_an_older_journal_was_asked_for() {
+    let undo: Undo = serde_json::from_str(r#"{"undo":"remove_package","name":"liba"}"#).unwrap();
+    assert_eq!(undo, Undo::RemovePackage { name: "liba".into(), dependency: false });
+    assert_eq!(serde_json::to_string(&undo).unwrap(), r#"{"undo":"remove_package","name":"liba"}"#);
+}
+
 #[test]
 fn contradictions_are_damage() {
     for records in [
@@ -151,4 +239,17 @@ fn a_survivor_is_of_this_boot_only() {
     assert_eq!(state.child, Some((7, 1)));
     let state = State::replay(&[attempt(1, "b"), child, attempt(2, "c")]).unwrap();
     assert_eq!(state.child, None);
+}
+
+/// Services come up while a transaction goes on, which may survive a kill all the same.
+#[test]
+fn a_transaction_survives_what_is_done_beside_it() {
+    let child = Record::Child { pid: 7, start: 1 };
+    let outcome = |resource: &str| Record::Outcome { resource: resource.into(), result: Outcome::Changed };
+    let packages = intent("redis/packages:all", "package redis-server", Undo::Nothing, "");
+    let service = intent("redis/service:redis-server.service", "running", Undo::Nothing, "");
+    let beside = [packages, child, service, outcome("redis/service:redis-server.service")];
+    assert_eq!(State::replay(&beside).unwrap().child, Some((7, 1)));
+    let over = [beside.to_vec(), vec![outcome("redis/packages:all")]].concat();
+    assert_eq!(State::replay(&over).unwrap().child, None);
 }

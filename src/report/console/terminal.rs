@@ -11,6 +11,7 @@ use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 use crate::engine::event::{ChangeTold, Event, Report, What, millis};
+use crate::engine::plan::OWN_STEP;
 
 use super::super::card::card;
 use super::super::line::{Line, changes_in_words, diffs, is_packages, sets_in_words, size, thing};
@@ -127,12 +128,17 @@ impl Terminal {
     /// Shows what is waited for, where that is another resource than the one that began last.
     fn back_to(&self, live: &mut Live, event: &Event) {
         let resource = &event.place.resource;
-        if live.shown == *resource || !live.steps.contains(&event.place.step) {
+        if live.shown == *resource {
+            return;
+        }
+        // One transaction is for all steps.
+        let step = if is_packages(&event.place) { &Some(OWN_STEP.to_owned()) } else { &event.place.step };
+        if !live.steps.contains(step) {
             return;
         }
         let Some(one) = live.changing.iter().find(|one| one.resource == *resource) else { return };
         let message = one.message.clone();
-        self.head(live, event.place.step.as_deref().unwrap_or(&event.product));
+        self.head(live, step.as_deref().unwrap_or(&event.product));
         if let Some(head) = &live.head {
             head.set_message(message);
         }
@@ -234,11 +240,15 @@ impl Terminal {
             }
             What::CommandLine { text, .. } => {
                 self.verbose(event);
+                self.back_to(live, event);
                 if !text.trim().is_empty() {
                     self.said(live, &clean(text));
                 }
             }
-            What::Progress { percent, text } => self.progress(live, *percent, text),
+            What::Progress { percent, text } => {
+                self.back_to(live, event);
+                self.progress(live, *percent, text);
+            }
             What::CommandEnded { .. } => {
                 self.verbose(event);
                 live.quiet();

@@ -46,6 +46,7 @@ use crate::Resource;
 use crate::resources::firewall::Firewall;
 use crate::resources::selinux;
 use offer::Offer;
+pub use server::is_host_with_port;
 use settings::{Misfit, Node};
 use value::StepRef;
 

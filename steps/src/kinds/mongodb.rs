@@ -165,6 +165,7 @@ impl Kind for Settings {
             ready: Some(Ready::Mongodb { addr: addr.clone(), login: None, oldest: OLDEST }),
             ports: vec![self.port],
             outside: outside(&bind),
+            bind,
             logs: vec![LOG.into()],
             independent: true,
             ..Service::new(UNIT)

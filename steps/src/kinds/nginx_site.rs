@@ -21,8 +21,8 @@ use crate::resources::beside::Beside;
 use crate::resources::checked::Checked;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
+use crate::resources::main_servers::MainServers;
 use crate::resources::packaged_default::PackagedDefault;
-use crate::resources::packaged_server::PackagedServer;
 use crate::resources::packages::Packages;
 use crate::resources::selinux::{Boolean, Content};
 use crate::resources::service::{Ready, Service};
@@ -216,7 +216,12 @@ impl Settings {
             }
             Sites::Folder { folder, default: packaged } => {
                 let file = format!("{folder}/zz-{name}.conf");
-                let server = PackagedServer { path: layout.main.to_owned() };
+                let server = MainServers {
+                    path: layout.main.to_owned(),
+                    ports: ports.to_vec(),
+                    folders: layout.read.iter().filter(|path| **path != layout.main).map(Into::into).collect(),
+                    own: vec![file.clone().into(), packaged.into()],
+                };
                 vec![
                     Box::new(default(packaged, packaged)),
                     Box::new(checked(Box::new(server))),

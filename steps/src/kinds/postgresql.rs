@@ -1,6 +1,7 @@
 //! `postgresql`: a PostgreSQL server with a role and its database.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::Result;
 use distro::files::Meta;
@@ -15,7 +16,7 @@ use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
 use crate::resources::login::Login;
 use crate::resources::packages::Packages;
-use crate::resources::postgresql::{Cluster, Database, NewCluster};
+use crate::resources::postgresql::{Cluster, Database, NewCluster, Overruled};
 use crate::resources::service::{Ready, Service};
 use crate::resources::top_block::TopBlock;
 use crate::{KeyFormat, Resource, Stage};
@@ -43,7 +44,7 @@ pub struct Settings {
     createdb: Option<bool>,
     /// Major version; the distribution's, where it is not given and known.
     version: Option<u16>,
-    /// Name of the cluster.
+    /// Name of the cluster. It is made where it is not there.
     #[serde(default = "main")]
     cluster: String,
     /// TCP port. Without it: the cluster's, which is 5432 where no other cluster has it.
@@ -105,6 +106,11 @@ impl Settings {
             let message = format!("'cluster': '{}' is not the name of a cluster", self.cluster);
             return Err(refused(cx, &message, "letters, digits and _ only, a letter or _ first"));
         }
+        // That of another host's server may be all that there is.
+        if self.external.is_empty() && ["postgres", "template0", "template1"].contains(&database) {
+            let message = format!("'database': '{database}' is PostgreSQL's own");
+            return Err(refused(cx, &message, "name a database of the product's own"));
+        }
         if self.user == "postgres" || self.user.starts_with("pg_") {
             let message = format!("'user': '{}' is PostgreSQL's own", self.user);
             return Err(refused(cx, &message, "name a role of the product's own"));
@@ -124,17 +130,15 @@ impl Settings {
         Ok(())
     }
 
-    fn config(&self, bind: &[IpAddr], before_scram: bool) -> String {
+    /// What is set, in the order in which it is written.
+    fn set(&self, bind: &[IpAddr], before_scram: bool) -> Vec<(String, String)> {
         let bind: Vec<String> = bind.iter().map(IpAddr::to_string).collect();
-        let mut lines = vec![
-            "# Written by surefoot: what is changed here is put back at its next run.".to_owned(),
-            format!("listen_addresses = '{}'", bind.join(", ")),
-        ];
-        lines.extend(self.port.map(|port| format!("port = {port}")));
+        let mut set = vec![("listen_addresses", bind.join(", "))];
+        set.extend(self.port.map(|port| ("port", port.to_string())));
         // Before 10 the only hash there is goes by no name.
-        lines.push(format!("password_encryption = {}", if before_scram { "on" } else { "'scram-sha-256'" }));
-        lines.extend(self.memory.map(|size| format!("shared_buffers = '{}kB'", size.0 >> 10)));
-        lines.join("\n") + "\n"
+        set.push(("password_encryption", if before_scram { "on" } else { "scram-sha-256" }.to_owned()));
+        set.extend(self.memory.map(|size| ("shared_buffers", format!("{}kB", size.0 >> 10))));
+        set.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// Who may log in how, for the top of pg_hba.conf.
@@ -146,6 +150,14 @@ impl Settings {
         let local = format!("local \"{database}\" \"{user}\" {how}");
         std::iter::once(local).chain(networks.map(host)).collect()
     }
+}
+
+fn config(set: &[(String, String)]) -> String {
+    let is_plain = |value: &str| value == "on" || value.bytes().all(|byte| byte.is_ascii_digit());
+    let quote = |value: &str| if is_plain(value) { "" } else { "'" };
+    let lines = set.iter().map(|(key, value)| format!("{key} = {0}{value}{0}\n", quote(value)));
+    let head = "# Written by surefoot: what is changed here is put back at its next run.\n";
+    std::iter::once(head.to_owned()).chain(lines).collect()
 }
 
 impl Kind for Settings {
@@ -183,7 +195,8 @@ impl Kind for Settings {
         let logins = format!("{}/pg_hba.conf", paths.folder);
         let ready = Ready::Cluster { cluster: cluster.clone(), user: self.user.clone(), database: database.clone() };
         let meta = |mode| Meta::new(mode, "postgres", "postgres");
-        let config = self.config(&bind, paths.before_scram);
+        let set = self.set(&bind, paths.before_scram);
+        let config = config(&set);
         let own = |mode| File { meta: meta(mode), ..File::new(&paths.own, config.as_str()) };
         let mut resources: Vec<Box<dyn Resource>> = Vec::new();
         match layout {
@@ -193,13 +206,14 @@ impl Kind for Settings {
                 let client = Packages { light: true, part: "client", ..Packages::new(client, units.clone()) };
                 resources.push(Box::new(Packages::new(vec![package.clone()], units)));
                 resources.push(Box::new(client));
+                resources.push(Box::new(NewCluster::new(cluster.clone(), package.clone())));
                 resources.push(Box::new(own(0o644)));
             }
             Postgresql::Single { extensions, .. } => {
                 let mut names = vec![package.clone()];
                 names.extend((!self.extensions.is_empty()).then(|| extensions.to_owned()));
                 resources.push(Box::new(Packages::new(names, vec![paths.unit.clone()])));
-                resources.push(Box::new(NewCluster { cluster: cluster.clone(), package: package.clone() }));
+                resources.push(Box::new(NewCluster::new(cluster.clone(), package.clone())));
                 resources.push(Box::new(own(0o600)));
             }
         }
@@ -214,26 +228,33 @@ impl Kind for Settings {
                 stage: Stage::Configure,
             }));
         }
+        resources.push(Box::new(Overruled { cluster: cluster.clone(), settings: set }));
         resources.push(Box::new(TopBlock {
             path: logins.clone(),
             name: format!("{}/{}", cx.product(), cx.step()),
             lines: self.logins(&database, paths.before_scram),
         }));
+        // With a folder of such files all of it.
+        let own = Path::new(&paths.own);
+        let read_with = own.parent().filter(|_| paths.includes_own).unwrap_or(own).to_owned();
         resources.push(Box::new(Service {
             reload: true,
             config: vec![logins.into()],
-            start_config: vec![main.into(), paths.own.into()],
+            // All that may come after ours, too: where such a line gets our value, the server has to take it up.
+            start_config: vec![main.into(), read_with, format!("{}/postgresql.auto.conf", paths.data).into()],
             package: Some(package),
             ready: Some(ready),
             ports: self.port.into_iter().collect(),
             outside: outside(&bind),
+            bind,
             logs: vec![paths.log.into()],
             independent: true,
             ..Service::new(paths.unit)
         }));
         if matches!(layout, Postgresql::Versioned(_)) {
             let package = Some("postgresql-common".to_owned());
-            resources.push(Box::new(Service { package, ..Service::new(ALL_CLUSTERS) }));
+            // systemd itself starts it after the clusters.
+            resources.push(Box::new(Service { package, independent: true, ..Service::new(ALL_CLUSTERS) }));
         }
         resources.push(Box::new(Database {
             cluster,
@@ -263,7 +284,9 @@ mod tests {
         let expected = [
             "packages all",
             "packages client",
+            "cluster 15/main",
             "file /etc/postgresql/15/main/conf.d/surefoot.conf",
+            "settings 15/main",
             "lines /etc/postgresql/15/main/pg_hba.conf",
             "service postgresql@15-main.service",
             "service postgresql.service",
@@ -271,7 +294,7 @@ mod tests {
         ];
         assert_eq!(names(&resources), expected);
         assert_eq!(
-            wants(&resources, expected[2]),
+            wants(&resources, expected[3]),
             "file 0644 postgres:postgres\n\
              # Written by surefoot: what is changed here is put back at its next run.\n\
              listen_addresses = '127.0.0.1, ::1'\n\
@@ -279,7 +302,7 @@ mod tests {
              shared_buffers = '131072kB'\n"
         );
         assert_eq!(
-            wants(&resources, expected[3]),
+            wants(&resources, expected[5]),
             "lines# surefoot demo/db: begin\n\
              local \"shop\" \"shop\" scram-sha-256\n\
              host \"shop\" \"shop\" 127.0.0.1/32 scram-sha-256\n\
@@ -288,6 +311,8 @@ mod tests {
              # surefoot demo/db: end\n"
         );
         assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
+        // It starts while others still come up.
+        assert!(resources[2..8].iter().all(|resource| resource.is_independent()));
         let packages = resources.iter().filter_map(|resource| resource.packages());
         let packages: Vec<_> = packages.map(|set| (set.names.join(" "), set.light)).collect();
         let expected = [("postgresql-15", false), ("postgresql-common postgresql-client-15", true)];
@@ -303,8 +328,10 @@ mod tests {
         let expected = [
             "packages all".to_owned(),
             "packages client".to_owned(),
+            "cluster 9.5/main".to_owned(),
             format!("file {own}"),
             format!("key_value {main} include '{own}'"),
+            "settings 9.5/main".to_owned(),
             "lines /etc/postgresql/9.5/main/pg_hba.conf".to_owned(),
             "service postgresql@9.5-main.service".to_owned(),
             "service postgresql.service".to_owned(),
@@ -312,8 +339,8 @@ mod tests {
         ];
         assert_eq!(names(&resources), expected);
         assert_eq!(resources[0].packages().unwrap().names, ["postgresql-9.5"]);
-        assert!(wants(&resources, &expected[2]).ends_with("\npassword_encryption = on\n"));
-        let logins = wants(&resources, &expected[4]);
+        assert!(wants(&resources, &expected[3]).ends_with("\npassword_encryption = on\n"));
+        let logins = wants(&resources, &expected[6]);
         assert!(logins.contains("host \"shop\" \"shop\" 127.0.0.1/32 md5\n") && !logins.contains("scram"), "{logins}");
         // Whatever the host has, a version that is asked for decides.
         step.facts.base_version = "22.04".into();
@@ -336,6 +363,7 @@ mod tests {
             "cluster /var/lib/pgsql/data",
             "file /var/lib/pgsql/data/surefoot.conf",
             "key_value /var/lib/pgsql/data/postgresql.conf include '/var/lib/pgsql/data/surefoot.conf'",
+            "settings /var/lib/pgsql/data",
             "lines /var/lib/pgsql/data/pg_hba.conf",
             "service postgresql.service",
             "database /var/lib/pgsql/data/shop",
@@ -368,8 +396,8 @@ mod tests {
         ] {
             step.facts.base_version = base_version.to_owned();
             let resources = step.expand::<Settings>(settings).unwrap();
-            assert_eq!(resources[4].key(), unit);
-            assert_eq!(resources[4].ports().first().map(|port| port.number), port);
+            assert_eq!(resources[6].key(), unit);
+            assert_eq!(resources[6].ports().first().map(|port| port.number), port);
         }
         let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
         assert!(error.to_string().starts_with("step 'db': which PostgreSQL "), "{error}");
@@ -390,7 +418,11 @@ mod tests {
         let mut step = Step::new("db");
         for (settings, wanted) in [
             (json!({"user": "a b", "password": "x"}), "'user': 'a b' is not a name that can be taken"),
-            (json!({"user": "postgres", "password": "x"}), "'user': 'postgres' is PostgreSQL's own"),
+            (json!({"user": "postgres", "password": "x", "database": "a"}), "'user': 'postgres' is PostgreSQL's own"),
+            (
+                json!({"user": "a", "password": "x", "database": "template1"}),
+                "'database': 'template1' is PostgreSQL's own",
+            ),
             (json!({"user": "a", "password": "x", "database": "1"}), "'database': '1' is not a name that can be taken"),
             (json!({"user": "a", "password": ""}), "'password' is empty or has a control character in it"),
             (json!({"user": "a", "password": "x", "cluster": "a-b"}), "'cluster': 'a-b' is not the name of a cluster"),

@@ -21,6 +21,8 @@ use crate::resources::packages::Packages;
 use crate::resources::rabbitmq::{Accounts, FirstDefinitions, NodeAddress, NodeName, Permission, Plugins, User};
 use crate::resources::service::{Ready, Service};
 
+/// With less, nobody could ever publish.
+const LEAST_MEMORY: u64 = 128 << 20;
 /// Longest name that AMQP takes.
 const NAME_BYTES: usize = 255;
 const PACKAGE: &str = "rabbitmq-server";
@@ -29,6 +31,22 @@ const FOLDER: &str = "/etc/rabbitmq";
 const DATA: &str = "/var/lib/rabbitmq";
 /// Where the service manager reads what is added to a unit.
 const UNITS: &str = "/etc/systemd/system";
+
+/// Plugins that would listen on all addresses, without `rabbitmq_`, with their ports.
+const PROTOCOLS: [(&str, u16); 3] = [("mqtt", 1883), ("stomp", 61613), ("stream", 5552)];
+/// The same of those that answer over HTTP.
+const PAGES: [(&str, u16); 3] = [("web_mqtt", 15675), ("web_stomp", 15674), ("prometheus", 15692)];
+
+/// Does the plugin `name` bring that one, itself or as what it needs? (`rabbitmq_web_mqtt_examples` needs `web_mqtt`, and that `mqtt`;
+/// `rabbitmq_shovel_prometheus` needs `prometheus`.)
+fn brings(name: &str, plugin: &str) -> bool {
+    let name = name.strip_prefix("rabbitmq_").unwrap_or(name);
+    let needs = |name: &str| {
+        let begins = name.strip_prefix(plugin).is_some_and(|rest| rest.starts_with('_'));
+        begins || name == plugin || name.strip_suffix(plugin).is_some_and(|rest| rest.ends_with('_'))
+    };
+    needs(name) || name.strip_prefix("web_").is_some_and(needs)
+}
 
 /// A RabbitMQ server from the distribution, with its management page. The distribution and port mapper of Erlang listen on loopback
 /// only. Users that are not named here stay as they are, except `guest` with its default password, which goes.
@@ -45,20 +63,21 @@ pub struct Settings {
     /// Users besides the administrator.
     #[serde(default)]
     users: Vec<NamedUser>,
-    /// Plugins besides `rabbitmq_management`.
+    /// Plugins besides `rabbitmq_management`. What they answer over HTTP is on loopback only.
     #[serde(default)]
     plugins: Vec<String>,
     /// TCP port of AMQP.
     #[serde(default = "port")]
     #[schemars(range(min = 1))]
     port: u16,
-    /// Addresses on which AMQP listens. Without it: loopback, of IPv6 too where the host has it.
+    /// Addresses on which AMQP listens, and MQTT, STOMP and streams where there are plugins for them. Without it: loopback, of IPv6 too
+    /// where the host has it.
     bind: Option<Vec<IpAddr>>,
     /// TCP port of the management page, which listens on loopback only.
     #[serde(default = "management_port")]
     #[schemars(range(min = 1))]
     management_port: u16,
-    /// Memory at which publishers are held up, such as "256 MiB". Without it: a quarter of the host's.
+    /// Memory at which publishers are held up, at least "128 MiB". Without it: a quarter of the host's.
     memory: Option<Size>,
     /// A server that is there already, as `host:port`: nothing is installed, and the login is checked. Empty: none.
     #[serde(default)]
@@ -149,6 +168,12 @@ impl Settings {
         if self.port == 0 || self.management_port == 0 || self.vhosts.is_empty() {
             return no("'vhosts' is empty, or a port is 0".to_owned());
         }
+        if self.memory.is_some_and(|size| size.0 < LEAST_MEMORY) {
+            return no("'memory' is less than 128 MiB, which the server takes by itself".to_owned());
+        }
+        if self.port == self.management_port {
+            return no(format!("port {} cannot be that of AMQP and of the management page", self.port));
+        }
         Ok(())
     }
 
@@ -187,9 +212,21 @@ impl Settings {
     fn config(&self, layout: &Rabbitmq, bind: &[IpAddr]) -> String {
         let mut lines = vec!["# Written by surefoot: what is changed here is put back at its next run.".to_owned()];
         // `default` is the name of the listener that every example has: another one would listen besides it.
-        for (at, address) in bind.iter().enumerate() {
-            let name = if at == 0 { "default".to_owned() } else { format!("surefoot_{at}") };
-            lines.push(format!("listeners.tcp.{name} = {address}:{}", self.port));
+        let listeners = |of: &str, port: u16| -> Vec<String> {
+            let name = |at| if at == 0 { "default".to_owned() } else { format!("surefoot_{at}") };
+            let line = |(at, address)| format!("{of}listeners.tcp.{} = {address}:{port}", name(at));
+            bind.iter().enumerate().map(line).collect()
+        };
+        lines.extend(listeners("", self.port));
+        for (plugin, port) in PROTOCOLS {
+            if self.plugins.iter().any(|name| brings(name, plugin)) {
+                lines.extend(listeners(&format!("{plugin}."), port));
+            }
+        }
+        for (plugin, port) in PAGES {
+            if self.plugins.iter().any(|name| brings(name, plugin)) {
+                lines.extend([format!("{plugin}.tcp.ip = 127.0.0.1"), format!("{plugin}.tcp.port = {port}")]);
+            }
         }
         lines.push("management.tcp.ip = 127.0.0.1".to_owned());
         lines.push(format!("management.tcp.port = {}", self.management_port));
@@ -317,6 +354,7 @@ impl Kind for Settings {
                 ready: Some(Ready::Http { url: format!("http://{management}/api/whoami"), statuses: vec![401] }),
                 ports,
                 outside: outside(&bind),
+                bind,
                 // Its own log is named after the node; what comes before that is in others.
                 logs: vec!["/var/log/rabbitmq".into()],
                 independent: true,
@@ -378,6 +416,30 @@ mod tests {
         );
         assert!(!wants(&resources, expected[10]).contains("hunter2"), "a definition has hashes only");
         assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
+    }
+
+    #[test]
+    fn what_plugins_bring_listens_where_it_should() {
+        let mut step = Step::new("broker");
+        step.facts.ipv6 = false;
+        for (plugin, listening) in [
+            ("rabbitmq_shovel", ""),
+            ("rabbitmq_mqtt", "mqtt.listeners.tcp.default = 10.0.0.1:1883"),
+            ("rabbitmq_stream_management", "stream.listeners.tcp.default = 10.0.0.1:5552"),
+            ("rabbitmq_prometheus", "prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = 15692"),
+            ("rabbitmq_shovel_prometheus", "prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = 15692"),
+            (
+                "rabbitmq_web_stomp_examples",
+                "stomp.listeners.tcp.default = 10.0.0.1:61613\nweb_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = 15674",
+            ),
+        ] {
+            let settings = json!({"user": "a", "password": "x", "bind": ["10.0.0.1"], "plugins": [plugin]});
+            let config =
+                wants(&step.expand::<Settings>(settings).unwrap(), "file /etc/rabbitmq/conf.d/90-surefoot.conf");
+            let (_, rest) = config.split_once("\nlisteners.tcp.default = 10.0.0.1:5672\n").unwrap();
+            let (found, _) = rest.split_once("management.tcp.ip").unwrap();
+            assert_eq!(found.trim_end(), listening, "{plugin}");
+        }
     }
 
     #[test]
@@ -470,6 +532,14 @@ mod tests {
                 "a user has permissions in 'v', which is not one of 'vhosts'",
             ),
             (json!({"user": "a", "password": "x", "vhosts": []}), "'vhosts' is empty, or a port is 0"),
+            (
+                json!({"user": "a", "password": "x", "memory": "1 MiB"}),
+                "'memory' is less than 128 MiB, which the server takes by itself",
+            ),
+            (
+                json!({"user": "a", "password": "x", "port": 15672}),
+                "port 15672 cannot be that of AMQP and of the management page",
+            ),
             (json!({"user": "a", "password": "x", "plugins": ["A b"]}), "'plugins': 'A b' is not the name of a plugin"),
         ] {
             let error = Step::new("broker").expand::<Settings>(settings).unwrap_err();

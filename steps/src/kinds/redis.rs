@@ -15,6 +15,7 @@ use crate::resources::append_log::AppendLog;
 use crate::resources::data_folder::DataFolder;
 use crate::resources::directory::Directory;
 use crate::resources::file::File;
+use crate::resources::include::Include;
 use crate::resources::key_value::KeyValue;
 use crate::resources::login::Login;
 use crate::resources::packages::Packages;
@@ -23,6 +24,8 @@ use crate::{KeyFormat, Resource, Stage};
 
 /// Longest password that every version of Redis takes.
 const PASSWORD_BYTES: usize = 512;
+/// Least memory that it can do something with.
+const LEAST_MEMORY: u64 = 4 << 20;
 
 /// A Redis server from the distribution, with a password, of which nobody gets in without it. What is in its redis.conf already stays; what
 /// is set here comes after it and wins.
@@ -40,7 +43,7 @@ pub struct Settings {
     port: u16,
     /// Addresses to listen on. Without it: loopback, of IPv6 too where the host has it.
     bind: Option<Vec<IpAddr>>,
-    /// Most memory that its data may take, such as "256 MiB". Without it, what redis.conf says.
+    /// Most memory that its data may take, at least "4 MiB". Without it, what redis.conf says.
     memory: Option<Size>,
     /// What to do when that memory is full. Without it, what redis.conf says.
     memory_policy: Option<Policy>,
@@ -115,10 +118,19 @@ impl Kind for Settings {
                     Some(user) => format!("`ACL SETUSER {user}`; `ACL LIST` shows who may log in"),
                     None => "the password is what `requirepass` says in its redis.conf".to_owned(),
                 },
-                ready: Ready::Redis { addr: self.external.clone(), user: self.user, password: Some(self.password) },
+                ready: Ready::Redis {
+                    addr: self.external.clone(),
+                    user: self.user,
+                    password: Some(self.password),
+                    settings: Vec::new(),
+                },
                 server: self.external,
             };
             return Ok(vec![external(cx, login)?]);
+        }
+        // As long as it holds nothing, it takes more than a mebibyte: it would refuse every write.
+        if self.memory.is_some_and(|size| size.0 < LEAST_MEMORY) {
+            return Err(refused(cx, "'memory' is less than 4 MiB", "leave it out, or give more: \"256 MiB\""));
         }
         let layout = Redis::of(cx.facts()).ok_or_else(|| unsupported(Self::NAME, cx))?;
         let bind = listen(cx, self.bind.as_ref())?;
@@ -126,10 +138,13 @@ impl Kind for Settings {
             return Err(refused(cx, "there is no port 0", "leave 'port' out for 6379"));
         }
         let content = self.config(cx, &layout, &bind)?;
+        let keys = content.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').next());
+        let keys = keys.map(str::to_owned).collect();
         let ready = Ready::Redis {
             addr: SocketAddr::new(reached_at(&bind), self.port).to_string(),
             user: self.user.clone(),
             password: Some(self.password.clone()),
+            settings: self.set(),
         };
         let meta = |mode| Meta::new(mode, layout.user, layout.user);
         let mut resources: Vec<Box<dyn Resource>> = vec![
@@ -148,7 +163,7 @@ impl Kind for Settings {
             ..File::new(layout.own, content)
         })]);
         resources.extend(layout.main.map(|main| -> Box<dyn Resource> {
-            Box::new(KeyValue {
+            let include = KeyValue {
                 path: main.to_owned(),
                 format: KeyFormat::Space,
                 key: "include".to_owned(),
@@ -156,7 +171,8 @@ impl Kind for Settings {
                 repeat: true,
                 sensitive: false,
                 stage: Stage::Configure,
-            })
+            };
+            Box::new(Include { include, keys })
         }));
         resources.push(Box::new(Service {
             config: layout.main.into_iter().chain([layout.own]).map(Into::into).collect(),
@@ -164,6 +180,7 @@ impl Kind for Settings {
             ready: Some(ready),
             ports: vec![self.port],
             outside: outside(&bind),
+            bind,
             logs: vec![layout.log.into()],
             independent: true,
             ..Service::new(layout.unit)
@@ -216,12 +233,19 @@ impl Settings {
             let own = ["supervised auto".to_owned(), format!("dir {}", layout.data), format!("logfile {}", layout.log)];
             lines.extend(own);
         }
-        lines.extend(self.memory.map(|size| format!("maxmemory {}", size.0)));
-        lines.extend(self.memory_policy.map(|policy| format!("maxmemory-policy {}", policy.word())));
-        lines.extend(self.persistence.map(|persistence| {
-            format!("appendonly {}", if persistence == Persistence::AppendOnly { "yes" } else { "no" })
-        }));
+        lines.extend(self.set().into_iter().map(|(key, value)| format!("{key} {value}")));
         Ok(lines.join("\n") + "\n")
+    }
+
+    /// What is set and can be set in the running server, too.
+    fn set(&self) -> Vec<(String, String)> {
+        let log = |persistence| if persistence == Persistence::AppendOnly { "yes" } else { "no" };
+        let set = [
+            ("maxmemory", self.memory.map(|size| size.0.to_string())),
+            ("maxmemory-policy", self.memory_policy.map(|policy| policy.word().to_owned())),
+            ("appendonly", self.persistence.map(|persistence| log(persistence).to_owned())),
+        ];
+        set.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 }
 

@@ -103,7 +103,21 @@ impl Kind for Settings {
             _ => return Err(refused(cx, "one of 'key' and 'key_url' is needed", "say where its key is")),
         };
         let mut mirrors = mirrored(cx.network(), self.uris.iter_mut());
-        let login = mirrors.iter().find_map(|mirror| mirror.login.clone());
+        let logged_in = mirrors.iter().find_map(|mirror| Some((mirror, mirror.login.as_ref()?)));
+        if let (Some((mirror, login)), Some(words)) = (logged_in, manager.unwritable())
+            && [&login.user, &login.password].iter().any(|text| text.contains(words))
+        {
+            let message = format!(
+                "step '{}': {} cannot be told the login of '{}' to the mirror '{}': there is '{words}' in it",
+                cx.step(),
+                manager.name(),
+                login.user,
+                mirror.url
+            );
+            let advice = "let that mirror have another login: this one would be read as the name of a setting";
+            return Err(Fault::new(Class::Usage, message).advice(advice).into());
+        }
+        let login = logged_in.map(|(_, login)| login.clone());
         mirrors.extend(mirrored(cx.network(), self.key_url.iter_mut()));
         let own = mirrors.iter().find_map(|mirror| mirror.key.clone());
         self.uris.dedup();
@@ -244,6 +258,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use distro::facts::PackageManager;
     use distro::network::{Given, Login, Mirror};
     use serde_json::json;
 
@@ -329,6 +344,29 @@ mod tests {
         ];
         assert_eq!((endpoints, keys.as_str()), (wanted.map(str::to_owned).to_vec(), other));
         assert_eq!(asked(Vec::new()).0, resources[1..]);
+    }
+
+    #[test]
+    fn a_login_that_cannot_be_written_down_is_refused() {
+        for (manager, password, fits) in [
+            (PackageManager::Yum, "hunter2%(", false),
+            (PackageManager::Yum, "$hunter%2", true),
+            (PackageManager::Dnf, "hunter2%(", true),
+        ] {
+            let mut step = Step::new("vendor");
+            step.facts.package_manager = Some(manager);
+            let login = Some(Login { user: "jo".into(), password: password.into() });
+            let (of, url) = ("https://p.example.net".into(), "https://mirror.corp".into());
+            let given = Given { mirrors: Some(vec![Mirror { of, url, key: None, login }]), ..Given::default() };
+            step.network = Setting::settle(&given, None, false, &|_| None).unwrap().0;
+            let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
+            let settings = json!({
+                "uris": ["https://p.example.net/el7"], "key_url": "https://p.example.net/key.asc", "fingerprints": [fingerprint],
+            });
+            let error = step.expand::<Settings>(settings).err().map(|error| error.to_string());
+            let wanted = "step 'vendor': yum cannot be told the login of 'jo' to the mirror 'https://mirror.corp': there is '%(' in it";
+            assert_eq!(error.as_deref(), (!fits).then_some(wanted), "{password}");
+        }
     }
 
     #[test]

@@ -6,9 +6,8 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::server::is_host_with_port;
 use super::units::Span;
-use super::{Context, Kind, refused};
+use super::{Context, Kind, is_host_with_port, refused};
 use crate::Resource;
 use crate::resources::schema::Schema;
 

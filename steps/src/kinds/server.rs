@@ -53,7 +53,7 @@ pub(super) fn external(cx: &dyn Context, login: Login) -> Result<Box<dyn Resourc
 }
 
 /// Is it `host:port`, with an address or a plain name?
-pub(super) fn is_host_with_port(server: &str) -> bool {
+pub fn is_host_with_port(server: &str) -> bool {
     let Some((host, port)) = server.rsplit_once(':') else { return false };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {

@@ -40,6 +40,7 @@ impl Step {
             firewalld_zone: None,
             apparmor: false,
             fips: false,
+            image: false,
             machine_id: String::new(),
             boot_id: String::new(),
             hostname: "host".into(),
@@ -117,6 +118,8 @@ pub(crate) fn names(resources: &[Box<dyn Resource>]) -> Vec<String> {
 /// What the resource that is called `name` wants, as text.
 pub(crate) fn wants(resources: &[Box<dyn Resource>], name: &str) -> String {
     let found = resources.iter().find(|resource| format!("{} {}", resource.sort(), resource.key()) == name);
-    let claims = found.map(|resource| resource.claims()).unwrap_or_default();
+    let mut claims = found.map(|resource| resource.claims()).unwrap_or_default();
+    // Names only.
+    claims.retain(|claim| !claim.thing.starts_with("site:"));
     claims.iter().map(|claim| String::from_utf8_lossy(&claim.wants).into_owned()).collect()
 }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use distro::failure::io_fault;
-use distro::nginx::{Config, Server};
+use distro::nginx::{self, Config, Server};
 use distro::{Class, Fault};
 
+use super::paths;
 use crate::{Change, Claim, Cx, Probe, Resource, Stage};
 
-/// A site's file. Where it has to be written, the other sites on the same ports are named, and one of the same name is a conflict: nginx
-/// would leave out one of the two without a word.
+/// A site's file. Where it has to be written, the other sites on the same ports are named, and one that answers in its place is a conflict: of two of the same
+/// name nginx would leave out one without a word.
 #[derive(Debug)]
 pub struct Beside {
     /// The file.
@@ -29,44 +30,29 @@ impl Beside {
     /// The other sites on the same ports, with the files that they stand in.
     fn neighbours(&self) -> Result<Vec<(PathBuf, Server)>> {
         let mut found = Vec::new();
-        for path in self.read_files()? {
-            let text = match std::fs::read(&path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(io_fault(&error, "read", &path).into()),
-            };
-            let servers = Config::read(&String::from_utf8_lossy(&text)).servers.into_iter();
-            let near = servers.filter(|server| server.ports.iter().any(|port| self.ports.contains(port)));
+        for (path, servers) in others(&self.files, &self.own)? {
+            let near = servers.into_iter().filter(|server| server.ports.iter().any(|port| self.ports.contains(port)));
             found.extend(near.map(|server| (path.clone(), server)));
         }
         Ok(found)
     }
 
-    fn read_files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for path in &self.files {
-            if !path.is_dir() {
-                files.push(path.clone());
-                continue;
-            }
-            for entry in path.read_dir().map_err(|error| io_fault(&error, "read", path))? {
-                files.push(entry.map_err(|error| io_fault(&error, "read", path))?.path());
+    /// Insists that nobody else's site answers for a name of this one; `is_first`, where nginx reads it before.
+    fn refuse_namesakes(&self, neighbours: &[(PathBuf, Server)], is_first: impl Fn(&Path) -> bool) -> Result<()> {
+        for (path, server) in neighbours {
+            for other in &server.names {
+                if let Some(name) = self.names.iter().find(|name| nginx::answers_for(other, name, is_first(path))) {
+                    return Err(self.conflict(path, other, name).into());
+                }
             }
         }
-        // nginx's patterns pass over hidden files, of which one may be a draft of ours that a kill left.
-        let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        files.retain(|path| path.is_file() && !is_hidden(path) && !self.own.contains(path));
-        files.sort();
-        Ok(files)
+        Ok(())
     }
 
     /// What to say of the neighbours.
     fn told(&self) -> Result<String> {
         let neighbours = self.neighbours()?;
-        let name_of = |server: &Server| server.names.iter().find(|name| self.names.contains(name)).cloned();
-        if let Some((path, name)) = neighbours.iter().find_map(|(path, server)| Some((path, name_of(server)?))) {
-            return Err(self.conflict(path, &name).into());
-        }
+        self.refuse_namesakes(&neighbours, |_| true)?;
         // In a line of the plan there is no room for whole paths.
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut files: Vec<String> = neighbours.iter().map(|(path, _)| name(path)).collect();
@@ -74,13 +60,62 @@ impl Beside {
         Ok(if files.is_empty() { String::new() } else { format!(", beside {}", files.join(", ")) })
     }
 
-    fn conflict(&self, path: &Path, name: &str) -> Fault {
+    fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let mut probe = self.inner.probe(cx)?;
+        match &mut probe {
+            Probe::Changes(changes) => {
+                if let Some(content) = changes.iter_mut().find(|change| change.item == "content") {
+                    content.summary.push_str(&self.told()?);
+                }
+            }
+            // One that came later and is read earlier answers in place of this one.
+            Probe::InPlace(_) => {
+                self.refuse_namesakes(&self.neighbours()?, |path| self.own.iter().max().is_some_and(|own| path < own))?;
+            }
+            _ => {}
+        }
+        Ok(probe)
+    }
+
+    /// The site in `path` that says `other` answers for our `name`.
+    fn conflict(&self, path: &Path, other: &str, name: &str) -> Fault {
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
-        let message = format!("nginx has a site '{name}' on port {} already", ports.join(" or "));
+        let message = format!("nginx has a site '{other}' on port {} already", ports.join(" or "));
+        let why =
+            format!("it answers for {name}, too: nginx takes names of more than {} letters last", nginx::IN_TABLE);
+        let said = format!("{}: server_name {other}", path.display());
         Fault::new(Class::Conflict, message)
-            .evidence([format!("{}: server_name {name}", path.display())])
+            .evidence([said].into_iter().chain((!other.eq_ignore_ascii_case(name)).then_some(why)))
             .advice("give this site another name or other ports, or take that one out of nginx, then run it again")
     }
+}
+
+/// The servers of somebody else's in what nginx reads, by the files that they stand in: `files` are these, and folders of them, and `own` those among
+/// them that are nobody else's.
+pub(super) fn others(files: &[PathBuf], own: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<Server>)>> {
+    let mut read = Vec::new();
+    for path in files {
+        if !path.is_dir() {
+            read.push(path.clone());
+            continue;
+        }
+        for entry in path.read_dir().map_err(|error| io_fault(&error, "read", path))? {
+            read.push(entry.map_err(|error| io_fault(&error, "read", path))?.path());
+        }
+    }
+    // nginx's patterns pass over hidden files, of which one may be a draft of ours that a kill left.
+    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    read.retain(|path| path.is_file() && !is_hidden(path) && !own.contains(path));
+    read.sort();
+    let mut found = Vec::new();
+    for path in read {
+        match std::fs::read(&path) {
+            Ok(text) => found.push((path, Config::read(&String::from_utf8_lossy(&text)).servers)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_fault(&error, "read", &path).into()),
+        }
+    }
+    Ok(found)
 }
 
 impl Resource for Beside {
@@ -97,17 +132,17 @@ impl Resource for Beside {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        self.inner.claims()
+        let site = |port: &u16, name: &String| Claim {
+            thing: format!("site:{port} {name}"),
+            wants: self.inner.key().into_bytes(),
+        };
+        let sites = self.ports.iter().flat_map(|port| self.names.iter().map(move |name| site(port, name)));
+        self.inner.claims().into_iter().chain(sites).collect()
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        let mut probe = self.inner.probe(cx)?;
-        if let Probe::Changes(changes) = &mut probe
-            && let Some(content) = changes.iter_mut().find(|change| change.item == "content")
-        {
-            content.summary.push_str(&self.told()?);
-        }
-        Ok(probe)
+        // Somebody else's site may be for root's eyes only.
+        paths::unless_hidden(cx, &self.key(), self.look(cx))
     }
 
     fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
@@ -146,5 +181,59 @@ mod tests {
         let fault = Fault::find(&error).unwrap();
         assert_eq!(fault.class, Class::Conflict);
         assert_eq!(fault.evidence, [format!("{wiki}: server_name wiki")]);
+    }
+
+    #[test]
+    fn a_wildcard_answers_for_a_name_that_is_too_long_for_nginx() {
+        let trial = Trial::new();
+        let long = format!("{}.lab.test", "a".repeat(60));
+        let beside = |name: &str| Beside {
+            inner: Box::new(trial.file("m", "server { listen 80; server_name a; }", 0o644)),
+            names: vec![name.to_owned()],
+            ports: vec![80],
+            files: vec![trial.at("").into()],
+            own: vec![trial.at("m").into()],
+        };
+        // nginx prefers it wherever it stands: also where ours is in place, and read earlier.
+        let conflict = |file: &str, name: &str| {
+            trial.write(file, &format!("server {{ listen 80; server_name {name}; }}"));
+            let error = trial.probe(&beside(&long)).unwrap_err();
+            assert_eq!(error.to_string(), format!("nginx has a site '{name}' on port 80 already"));
+            std::fs::remove_file(trial.at(file)).unwrap();
+            Fault::find(&error).unwrap().evidence.clone()
+        };
+        for is_there in [false, true] {
+            if is_there {
+                trial.bring(&beside(&long));
+            }
+            let evidence = conflict("z", "*.lab.test");
+            let why = format!("it answers for {long}, too: nginx takes names of more than 46 letters last");
+            assert_eq!(evidence, [format!("{}: server_name *.lab.test", trial.at("z")), why]);
+            conflict("z", &long);
+            conflict("b", &nginx::server_name(&long));
+        }
+        trial.write("z", &format!("server {{ listen 80; server_name {} *.other.test; }}", nginx::server_name(&long)));
+        assert!(trial.changes(&beside(&long)).is_empty());
+        // One that is in nginx's table comes before all wildcards.
+        trial.write("b", "server { listen 80; server_name *.lab.test; }");
+        assert!(trial.probe(&beside("wiki.lab.test")).is_ok());
+    }
+
+    #[test]
+    fn a_namesake_that_came_later_and_is_read_earlier_is_a_conflict() {
+        let trial = Trial::new();
+        let beside = Beside {
+            inner: Box::new(trial.file("m", "server { listen 80; server_name a; }", 0o644)),
+            names: vec!["a".to_owned()],
+            ports: vec![80],
+            files: vec![trial.at("").into()],
+            own: vec![trial.at("m").into()],
+        };
+        trial.bring(&beside);
+        trial.write("z", "server { listen 80; server_name a; }");
+        assert!(trial.changes(&beside).is_empty());
+        trial.write("b", "server { listen 80; server_name a; }");
+        let error = trial.probe(&beside).unwrap_err();
+        assert_eq!(error.to_string(), "nginx has a site 'a' on port 80 already");
     }
 }

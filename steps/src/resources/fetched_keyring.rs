@@ -69,12 +69,13 @@ impl Resource for FetchedKeyring {
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         let pinned = self.fingerprints.join(" ");
-        let (item, summary) = match is_ours(&self.path, &self.fingerprints)? {
+        // What was begun before may have been with other pins. A part of its own: whatever keys it is found with at the end, one of the undos
+        // knows them.
+        let begun = cx.memory.intended(&format!("file:{}", self.path));
+        let item = if begun { format!("keyring {pinned}") } else { "keyring".to_owned() };
+        let summary = match is_ours(&self.path, &self.fingerprints)? {
             Some(true) => return Ok(Probe::InPlace(Value::Null)),
-            // A part of its own: whatever keys it is found with at the end, one of the undos knows them.
-            Some(false) if cx.memory.intended(&format!("file:{}", self.path)) => {
-                (format!("keyring {pinned}"), format!("replace with the keys that are pinned now, from {}", self.url))
-            }
+            Some(false) if begun => format!("replace with the keys that are pinned now, from {}", self.url),
             Some(false) => {
                 return Err(Fault::new(
                     Class::Conflict,
@@ -84,7 +85,7 @@ impl Resource for FetchedKeyring {
                 .advice(format!("remove {} if nobody needs it, then run again", self.path))
                 .into());
             }
-            None => ("keyring".to_owned(), format!("fetch from {}", self.url)),
+            None => format!("fetch from {}", self.url),
         };
         let undo = Undo::RemoveKeyring { path: self.path.clone(), fingerprints: self.fingerprints.clone() };
         Ok(Probe::Changes(vec![Change::new(item, summary, undo)]))

@@ -27,7 +27,14 @@ impl GivenCertificate {
         // Both are often symlinks that somebody's own tool moves on.
         let read = |path: &str| {
             let path = Path::new(path);
-            std::fs::read(path).map_err(|error| io_fault(&error, "read", path))
+            std::fs::read(path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Fault::new(
+                    Class::Tls,
+                    format!("there is no {}, which was given as the site's certificate or its key", path.display()),
+                )
+                .advice("put it there, or correct the path in the inputs, then run it again"),
+                _ => io_fault(&error, "read", path),
+            })
         };
         let (certificate, key) = (read(&self.files.certificate)?, read(&self.files.key)?);
         self.check(&certificate, &key).map_err(|flaw| self.fault(&flaw))?;
@@ -109,7 +116,7 @@ mod tests {
             ("nameless", "k", "b.example", None),
             ("c", "other", "a.example", Some((Class::Tls, "cannot be used: the key is not that of the certificate"))),
             ("k", "k", "a.example", Some((Class::Tls, "cannot be used: no certificate can be read: there is none"))),
-            ("none", "k", "a.example", Some((Class::Host, "No such file or directory"))),
+            ("none", "k", "a.example", Some((Class::Tls, "which was given as the site's certificate or its key"))),
         ] {
             let files =
                 offer::Certificate { certificate: trial.at(file), key: trial.at(key), webroot: None, renewed: false };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use distro::packages::{Archive, Known, Manager, Package, Solution, State};
+use distro::packages::{Archive, Known, Manager, Moment, Package, Solution, State};
 use distro::{Class, Fault, Look};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ impl Packages {
                 let stopped = if self.services.is_empty() { "" } else { ", with its services stopped" };
                 Change { summary: change.summary + stopped, ..change }
             }
-            _ => install(name, ""),
+            _ => install(name, "", false),
         }
     }
 }
@@ -118,7 +118,7 @@ impl Resource for Packages {
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
-        apply_together(cx, &[self], &[self], &|| ())
+        apply_together(cx, &[self], &[self], &|_| ())
     }
 
     fn units(&self) -> Vec<String> {
@@ -146,9 +146,13 @@ pub(super) fn thing(name: &str) -> String {
     format!("package:{name}")
 }
 
-fn install(name: &str, version: &str) -> Change {
+fn install(name: &str, version: &str, dependency: bool) -> Change {
     let summary = format!("install {name} {version}");
-    Change::new(format!("package {name}"), summary.trim_end(), Undo::RemovePackage { name: name.to_owned() })
+    Change::new(
+        format!("package {name}"),
+        summary.trim_end(),
+        Undo::RemovePackage { name: name.to_owned(), dependency },
+    )
 }
 
 fn upgraded(name: &str, from: &str, to: &str) -> Change {
@@ -221,11 +225,14 @@ pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<(Vec<Change>, Vec<Ar
     if let Some((name, set)) = not_brought(&solution, &known, sets) {
         return Err(not_offered(manager, &solution, name, &known, set).into());
     }
-    Ok((changes(&solution), solution.archives))
+    Ok((changes(&solution, &names), solution.archives))
 }
 
-fn changes(solution: &Solution) -> Vec<Change> {
-    let new = solution.new.iter().map(|new| install(&new.name, &new.to));
+/// What `solution` does where `names` are asked for.
+fn changes(solution: &Solution, names: &[String]) -> Vec<Change> {
+    let native = solution.native.as_str();
+    let asked: BTreeSet<&str> = names.iter().map(|name| name.strip_suffix(native).unwrap_or(name)).collect();
+    let new = solution.new.iter().map(|new| install(&new.name, &new.to, !asked.contains(new.name.as_str())));
     let upgraded =
         solution.upgraded.iter().map(|one| upgraded(&one.name, one.from.as_deref().unwrap_or_default(), &one.to));
     new.chain(upgraded).collect()
@@ -264,13 +271,18 @@ fn not_offered(manager: Manager, solution: &Solution, name: &str, known: &Known,
         .advice("other packages provide it: name one of them in the blueprint")
 }
 
-/// Installs the packages of `sets` in one transaction and calls `begun` when everything is fetched; no unit of `held` is started. Services of
+/// Installs the packages of `sets` in one transaction and tells `watch` how far it is; no unit of `held` is started. Services of
 /// those that are upgraded are stopped before. Where the servers no longer have what the index names, the index is fetched anew and it is
 /// tried once more, if the answer names no package that was not announced.
 ///
 /// # Errors
 /// Those of [`Manager::install`].
-pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource], held: &[&dyn Resource], begun: &dyn Fn()) -> Result<()> {
+pub fn apply_together(
+    cx: &Cx<'_>,
+    sets: &[&dyn Resource],
+    held: &[&dyn Resource],
+    watch: &dyn Fn(Moment<'_>),
+) -> Result<()> {
     let before = known(cx, sets)?;
     let names = missing(&before, sets);
     if names.is_empty() {
@@ -280,7 +292,7 @@ pub fn apply_together(cx: &Cx<'_>, sets: &[&dyn Resource], held: &[&dyn Resource
     let denied = held_back(held);
     let install = || {
         let stopped = Stopped::of(cx, &names, sets, &before)?;
-        let done = manager.install(cx.host, &names, &denied, cx.survivor, begun);
+        let done = manager.install(cx.host, &names, &denied, cx.survivor, watch);
         if done.is_err() {
             let is_changed = known(cx, sets).ok().as_ref() != Some(&before);
             stopped.after_failure(cx, is_changed);
@@ -306,15 +318,20 @@ fn new_names(solution: &Solution) -> BTreeSet<String> {
 }
 
 /// Removes packages that were installed, all in one transaction, and says of each what came of it. One that something else on
-/// the host needs stays. With `purge` their configuration goes too, except where a folder of a package in /etc holds files that
+/// the host needs stays, and so do those of `asked`, which somebody has asked for since. With `purge` their configuration goes too, except where a folder of a package in /etc holds files that
 /// nobody shipped.
 ///
 /// # Errors
 /// Class `package`, where more would be removed than asked, or they cannot be removed; those of [`Manager::remove`].
-pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(String, Undone)>> {
+pub fn undo_packages(
+    cx: &Cx<'_>,
+    names: &[String],
+    asked: &BTreeSet<String>,
+    purge: bool,
+) -> Result<Vec<(String, Undone)>> {
     let manager = cx.host.packages();
     manager.finish(cx.host, names, &[], cx.survivor)?;
-    let mut plan = Removal::of(&Look::new(cx.host), names, purge)?;
+    let mut plan = Removal::of(&Look::new(cx.host), names, asked, purge)?;
     if !plan.remove.is_empty() {
         let gone = manager.simulate_removal(cx.host, &plan.remove)?;
         let more: Vec<&String> = gone.iter().filter(|name| !plan.remove.contains(name)).collect();
@@ -334,10 +351,11 @@ pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(
         manager.remove(cx.host, &plan.purge, true, cx.survivor)?;
     }
     if purge && !plan.purge.is_empty() {
-        plan.told = purge_again(cx, plan.told)?;
+        plan.told = purge_again(cx, plan.told, asked)?;
     }
     // Of a package with neither configuration nor data nothing is left for a purge.
     let after = Look::new(cx.host).packages(names)?;
+    still_there(&plan, &after)?;
     let left = |name: &str| after.get(name).is_some_and(Package::is_only_configuration);
     let told = plan.told.into_iter().map(|(name, undone)| match undone {
         Undone::Removed(_) if !left(&name) => (name.clone(), Undone::Done(format!("removed {name}"))),
@@ -346,11 +364,27 @@ pub fn undo_packages(cx: &Cx<'_>, names: &[String], purge: bool) -> Result<Vec<(
     Ok(told.collect())
 }
 
+/// A package manager may leave a package as it is and see no fault in that.
+fn still_there(plan: &Removal, after: &Known) -> Result<()> {
+    let is_there = |name: &&str| after.get(*name).is_some_and(|package| !package.is_only_configuration());
+    // What is removed and purged is in both.
+    let names: BTreeSet<&str> = plan.remove.iter().chain(&plan.purge).map(String::as_str).filter(is_there).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Class::Package,
+        format!("still installed after their removal: {}", names.into_iter().collect::<Vec<_>>().join(", ")),
+    )
+    .advice("look at what the package manager said (`surefoot log`) and at its settings, then run uninstall again")
+    .into())
+}
+
 /// What one package's purge took away may have been all that stood in the way of another's: a cluster of PostgreSQL in the
 /// folder of postgresql-common. And where a removal was cut off in the middle, apt may only have ended that.
-fn purge_again(cx: &Cx<'_>, told: Vec<(String, Undone)>) -> Result<Vec<(String, Undone)>> {
+fn purge_again(cx: &Cx<'_>, told: Vec<(String, Undone)>, asked: &BTreeSet<String>) -> Result<Vec<(String, Undone)>> {
     let names: Vec<String> = told.iter().map(|(name, _)| name.clone()).collect();
-    let plan = Removal::of(&Look::new(cx.host), &names, true)?;
+    let plan = Removal::of(&Look::new(cx.host), &names, asked, true)?;
     let purge: Vec<String> = plan.purge.into_iter().filter(|name| !plan.remove.contains(name)).collect();
     if !purge.is_empty() {
         cx.host.packages().remove(cx.host, &purge, true, cx.survivor)?;
@@ -365,6 +399,14 @@ fn purge_again(cx: &Cx<'_>, told: Vec<(String, Undone)>) -> Result<Vec<(String, 
 /// Packages without which administrators may be locked out by now. Debian's sudo refuses to go where root has no password.
 const LIFELINES: [&str; 1] = ["sudo"];
 
+/// Why the package `name` stays, whoever needs it.
+fn stays(manager: Manager, name: &str, asked: &BTreeSet<String>) -> Option<String> {
+    if LIFELINES.contains(&name) {
+        return Some("somebody may become root by it; where nobody does, remove it yourself".to_owned());
+    }
+    asked.contains(name).then(|| format!("somebody asked for it since; `{}` lets it go", manager.let_go(name)))
+}
+
 /// What is done with packages that were installed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Removal {
@@ -377,29 +419,34 @@ struct Removal {
 }
 
 impl Removal {
-    fn of(look: &Look<'_>, names: &[String], purge: bool) -> Result<Self> {
+    fn of(look: &Look<'_>, names: &[String], asked: &BTreeSet<String>, purge: bool) -> Result<Self> {
         let needed = |set: &BTreeSet<String>| look.needed_packages(set);
-        Self::plan(&look.packages(names)?, names, purge, needed, |name| look.foreign_etc_files(name))
+        let stays = |name: &str| stays(look.host.packages(), name, asked);
+        Self::plan(&look.packages(names)?, names, purge, stays, needed, |name| look.foreign_etc_files(name))
     }
 
     fn plan(
         known: &Known,
         names: &[String],
         purge: bool,
+        stays: impl Fn(&str) -> Option<String>,
         needed: impl Fn(&BTreeSet<String>) -> Result<BTreeMap<String, String>>,
         foreign: impl Fn(&str) -> Result<Vec<PathBuf>>,
     ) -> Result<Self> {
         let there = |name: &&String| known.contains_key(*name);
         let (there, gone): (Vec<&String>, Vec<&String>) = names.iter().partition(there);
-        let (lifelines, there): (Vec<&String>, Vec<&String>) =
-            there.into_iter().partition(|name| LIFELINES.contains(&name.as_str()));
-        let set: BTreeSet<String> = there.iter().map(|name| (*name).clone()).collect();
-        let needed = needed(&set)?;
         let mut plan = Self::default();
         plan.told.extend(gone.into_iter().map(|name| (name.clone(), Undone::Gone)));
-        let stays = "somebody may become root by it; where nobody does, remove it yourself";
-        plan.told.extend(lifelines.into_iter().map(|name| (name.clone(), Undone::Kept(stays.to_owned()))));
+        let mut set = BTreeSet::new();
         for name in there {
+            match stays(name) {
+                Some(why) => plan.told.push((name.clone(), Undone::Kept(why))),
+                None => drop(set.insert(name.clone())),
+            }
+        }
+        // What those that stay need stays with them.
+        let needed = needed(&set)?;
+        for name in names.iter().filter(|name| set.contains(*name)) {
             if let Some(by) = needed.get(name) {
                 plan.told.push((name.clone(), Undone::Kept(format!("package {by} needs it"))));
                 continue;

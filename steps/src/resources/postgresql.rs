@@ -4,6 +4,7 @@
 //! user `postgres`, with SQL on its standard input. The server never sees the password: it is given what it would keep of it.
 
 mod new_cluster;
+mod settings;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,9 +17,11 @@ use distro::services::{self, Act};
 use distro::{Class, Command, Fault, Host, files, layout};
 use serde_json::Value;
 
+use self::settings::Settings;
 use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
 
 pub use new_cluster::NewCluster;
+pub use settings::Overruled;
 
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -64,20 +67,21 @@ impl Cluster {
     /// # Errors
     /// Where its configuration cannot be read.
     pub fn endpoint(&self) -> Result<Endpoint> {
-        let port = self.configured_port()?.unwrap_or(PORT);
-        Ok(Endpoint::Tcp(SocketAddr::new(self.address, port)))
+        Ok(Endpoint::Tcp(SocketAddr::new(self.address, self.port()?)))
     }
 
-    fn configured_port(&self) -> Result<Option<u16>> {
-        let paths = self.paths();
-        let main = files::read(Path::new(&format!("{}/postgresql.conf", paths.folder)))?.unwrap_or_default();
-        let own = files::read(Path::new(&paths.own))?.unwrap_or_default();
-        Ok(port_in(&own).or(port_in(&main)))
+    /// Its port, by its configuration.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub fn port(&self) -> Result<u16> {
+        Ok(Settings::of(self)?.port(|_| true).unwrap_or(PORT))
     }
 
-    /// The port of a cluster that is there, as far as it can be read.
+    /// The port of a cluster that is there, as far as it can be read, and whatever our own file says of it: that is written anew.
     pub fn port_in_place(&self) -> Option<u16> {
-        self.configured_port().ok().flatten()
+        let own = self.paths().own;
+        Settings::of(self).ok()?.port(|path| path != Path::new(&own))
     }
 
     /// Asks the server that runs what it thinks of its pg_hba.conf as it is on disk: it would stay with the old one without a word, and
@@ -108,13 +112,13 @@ impl Cluster {
 
     /// Runs `sql` in `database` as the user `postgres`; the columns of what it answers are parted by tabs.
     fn psql(&self, host: &Host, database: &str, sql: &str) -> Result<distro::command::Output> {
-        let Endpoint::Tcp(address) = self.endpoint()? else { anyhow::bail!("a cluster has a port") };
+        let port = self.port()?.to_string();
         let program = format!("{}/psql", self.paths().programs);
         let args =
             ["-u", "postgres", "--", &program, "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", database];
         Command::new("runuser")
             .args(args)
-            .args(["-p".to_owned(), address.port().to_string()])
+            .args(["-p", &port])
             .stdin(format!("{QUIETLY}{sql}"))
             .limit(Duration::from_secs(120))
             .output(&host.runner)
@@ -124,18 +128,6 @@ impl Cluster {
 /// Statements are not written into the server's log, whatever its configuration says: what it keeps of passwords is in some.
 const QUIETLY: &str = "SET client_min_messages = warning; SET log_statement = 'none'; SET log_min_error_statement = 'panic';\n\
      SET log_min_duration_statement = -1;\n";
-
-/// The last `port` that a configuration file sets.
-fn port_in(text: &[u8]) -> Option<u16> {
-    let text = String::from_utf8_lossy(text);
-    let value = |line: &str| {
-        let line = line.split('#').next()?.trim();
-        let rest = line.strip_prefix("port")?;
-        let value = rest.trim_start().strip_prefix('=').or_else(|| rest.strip_prefix([' ', '\t']))?;
-        value.trim().trim_matches('\'').parse().ok()
-    };
-    text.lines().rev().find_map(value)
-}
 
 /// A role that logs in with a password, and a database that it owns.
 #[derive(Clone)]
@@ -169,16 +161,40 @@ struct State {
     owner: Option<String>,
     /// Extensions in it.
     extensions: Vec<String>,
+    /// What keeps the role from logging in, as the words of `ALTER ROLE` that end it.
+    role_barred: Option<String>,
+    /// The same of the database, for `ALTER DATABASE`.
+    database_barred: Option<String>,
+    /// Was the right to log in to the database taken from whom it belongs to?
+    is_denied: bool,
+    /// Is the cluster's locale one of another encoding than UTF-8? A database in UTF-8 needs its own then.
+    is_of_other_locale: bool,
 }
+
+/// The words that end what keeps a role from being logged in to, where it is so.
+const ROLE_BARRED: &str = "concat_ws(' ', CASE WHEN rolvaliduntil < now() THEN 'VALID UNTIL ''infinity''' END, \
+     CASE WHEN rolconnlimit = 0 THEN 'CONNECTION LIMIT -1' END)";
+/// The same of a database.
+const DATABASE_BARRED: &str = "concat_ws(' ', CASE WHEN NOT datallowconn THEN 'ALLOW_CONNECTIONS true' END, \
+     CASE WHEN datconnlimit = 0 THEN 'CONNECTION LIMIT -1' END)";
 
 impl State {
     /// From rows that begin with what they are about: `role`, `database`, `extension`.
     fn read(text: &str) -> Self {
         let mut state = Self::default();
+        let words = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         for line in text.lines() {
             match line.split('\t').collect::<Vec<_>>()[..] {
-                ["role", login, createdb] => state.role = Some((login == "true", createdb == "true")),
-                ["database", owner] => state.owner = Some(owner.to_owned()),
+                ["role", login, createdb, barred] => {
+                    state.role = Some((login == "true", createdb == "true"));
+                    state.role_barred = words(barred);
+                }
+                ["database", owner, granted, barred] => {
+                    state.owner = Some(owner.to_owned());
+                    state.is_denied = granted == "false";
+                    state.database_barred = words(barred);
+                }
+                ["encoding", name] => state.is_of_other_locale = !["UTF8", "SQL_ASCII"].contains(&name),
                 ["extension", name] => state.extensions.push(name.to_owned()),
                 _ => {}
             }
@@ -191,7 +207,7 @@ impl State {
         let is = |column: usize| row.get(column).and_then(Option::as_deref) == Some("true");
         let text = |column: usize| row.get(column).cloned().flatten();
         let extensions = text(3).unwrap_or_default().split(' ').map(str::to_owned).collect();
-        Self { role: Some((is(0), is(1))), owner: text(2), extensions }
+        Self { role: Some((is(0), is(1))), owner: text(2), extensions, ..Self::default() }
     }
 }
 
@@ -215,9 +231,11 @@ impl Database {
                     changes.push(Change::new("password", summary, undo));
                 }
                 let wanted = self.createdb.unwrap_or(createdb);
-                if !login || createdb != wanted {
+                let rights = (!login || createdb != wanted).then(|| rights(wanted).to_owned());
+                let given: Vec<String> = rights.into_iter().chain(state.role_barred.clone()).collect();
+                if !given.is_empty() {
                     let undo = kept(format!("role {role} was given other rights"));
-                    let summary = format!("role {role}: {}", rights(wanted).to_ascii_lowercase());
+                    let summary = format!("role {role}: {}", given.join(" ").to_ascii_lowercase());
                     changes.push(Change::new("attributes", summary, undo));
                 }
             }
@@ -225,13 +243,25 @@ impl Database {
         match &state.owner {
             None => {
                 let undo = Undo::RemoveDatabase { version, cluster, name: name.clone() };
-                let summary = format!("create database {name}, owned by {role}");
+                // Nothing else tells of a port that nobody expects.
+                let port = self.cluster.port().ok().filter(|port| *port != PORT);
+                let port = port.map_or(String::new(), |port| format!(", on port {port}"));
+                let summary = format!("create database {name}, owned by {role}{port}");
                 changes.push(Change { data: true, ..Change::new(format!("database {name}"), summary, undo) });
             }
             Some(owner) => {
                 if owner != role {
                     let undo = kept(format!("database {name} was given to {role}; it was {owner}'s"));
                     changes.push(Change::new("owner", format!("owner of database {name}: {owner} -> {role}"), undo));
+                }
+                if let Some(words) = &state.database_barred {
+                    let undo = kept(format!("database {name} was opened to logins"));
+                    let summary = format!("database {name}: {}", words.to_ascii_lowercase());
+                    changes.push(Change::new("logins", summary, undo));
+                }
+                if state.is_denied {
+                    let undo = kept(format!("role {role} may log in to database {name} again"));
+                    changes.push(Change::new("connect", format!("database {name}: grant connect to {role}"), undo));
                 }
                 for extension in self.extensions.iter().filter(|name| !state.extensions.contains(name)) {
                     let undo = kept(format!("extension {extension} stays in database {name}"));
@@ -258,15 +288,24 @@ impl Database {
             String::new()
         };
         let verb = if state.role.is_none() { "CREATE" } else { "ALTER" };
-        first.push_str(&format!("{verb} ROLE {role} {rights}{password};\n"));
+        let unbarred = state.role_barred.as_ref().map(|words| format!(" {words}")).unwrap_or_default();
+        first.push_str(&format!("{verb} ROLE {role} {rights}{unbarred}{password};\n"));
+        if let Some(words) = &state.database_barred {
+            first.push_str(&format!("ALTER DATABASE {name} {words};\n"));
+        }
+        let changes_hands = state.owner.as_ref().is_some_and(|owner| *owner != self.role);
         match &state.owner {
             None => {
-                first.push_str(&format!("CREATE DATABASE {name} OWNER {role} TEMPLATE template0 ENCODING 'UTF8';\n"))
+                let locale = if state.is_of_other_locale { " LC_COLLATE 'C' LC_CTYPE 'C'" } else { "" };
+                let made = format!("CREATE DATABASE {name} OWNER {role} TEMPLATE template0 ENCODING 'UTF8'{locale};\n");
+                first.push_str(&made);
             }
-            Some(owner) if *owner != self.role => {
-                first.push_str(&format!("ALTER DATABASE {name} OWNER TO {role};\n"));
-            }
+            Some(_) if changes_hands => first.push_str(&format!("ALTER DATABASE {name} OWNER TO {role};\n")),
             Some(_) => {}
+        }
+        // With a database come the rights that its owner before was given; one that is a superuser needs none to log in.
+        if state.is_denied || changes_hands {
+            first.push_str(&format!("GRANT CONNECT ON DATABASE {name} TO {role};\n"));
         }
         let missing = self.extensions.iter().filter(|name| !state.extensions.contains(name));
         let extension = |name: &String| format!("CREATE EXTENSION IF NOT EXISTS {};\n", identifier(name));
@@ -281,13 +320,16 @@ impl Database {
             if output.ok() { Ok(output.stdout) } else { Err(self.failed(&output, "cannot be looked into").into()) }
         };
         let general = format!(
-            "SELECT 'role', rolcanlogin::text, rolcreatedb::text FROM pg_roles WHERE rolname = {role};\n\
-             SELECT 'database', pg_get_userbyid(datdba) FROM pg_database WHERE datname = {name};\n"
+            "SELECT 'role', rolcanlogin::text, rolcreatedb::text, {ROLE_BARRED} FROM pg_roles WHERE rolname = {role};\n\
+             SELECT 'database', pg_get_userbyid(datdba), has_database_privilege(datdba, oid, 'CONNECT')::text, {DATABASE_BARRED} \
+             FROM pg_database WHERE datname = {name};\n\
+             SELECT 'encoding', pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template0';\n"
         );
         let general = look("postgres", &general)?;
-        // psql of before 10 knows no conditions.
-        if State::read(&general).owner.is_none() {
-            return Ok(State::read(&general));
+        // psql of before 10 knows no conditions. What nobody may log in to cannot be looked into.
+        let seen = State::read(&general);
+        if seen.owner.is_none() || seen.database_barred.as_ref().is_some_and(|words| words.starts_with("ALLOW")) {
+            return Ok(seen);
         }
         Ok(State::read(&(general + &look(&self.name, "SELECT 'extension', extname FROM pg_extension;\n")?)))
     }
@@ -345,11 +387,19 @@ impl Resource for Database {
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         let pending = |why: &str| Ok(Probe::Pending(format!("PostgreSQL {}, {why}", self.cluster)));
-        if !cx.look.unit(&self.cluster.paths().unit)?.active {
+        let unit = cx.look.unit(&self.cluster.paths().unit)?;
+        // While it starts, its answer counts: its wrapper says late that it is up.
+        if !unit.active && !unit.starting {
             return pending("which does not run");
         }
         let login = PgLogin { user: &self.role, password: Some(&self.password), database: &self.name };
-        let answer = match connect(&self.cluster.endpoint()?, LIMIT) {
+        let hidden = || Ok(Probe::Hidden(format!("database {} of {}", self.name, self.cluster)));
+        let endpoint = match self.cluster.endpoint() {
+            // Where the configuration is among the data, it tells its port to nobody else.
+            Err(error) if !cx.host.root && Fault::class_of(&error) == Class::Permission => return hidden(),
+            endpoint => endpoint?,
+        };
+        let answer = match connect(&endpoint, LIMIT) {
             Ok(connection) => postgres_ask(connection, login, SEEN_BY_ROLE),
             Err(silence) => Err(silence),
         };
@@ -357,11 +407,17 @@ impl Resource for Database {
             Ok(PgAnswer::Rows(rows)) => (State::of_row(rows.first().unwrap_or(&Row::new())), None),
             Ok(PgAnswer::NotYet(said)) => return pending(&said),
             Err(silence) => return pending(&format!("which does not answer: {silence}")),
-            _ if !cx.host.root => return Ok(Probe::Hidden(format!("database {} of {}", self.name, self.cluster))),
+            _ if !cx.host.root => return hidden(),
             Ok(PgAnswer::Error { code, message }) => {
                 let state = self.state(cx.host)?;
-                // A database that is not there is told only after the login was taken.
-                (state, (code != "3D000").then_some(message))
+                // Where there is no room, or none may be, that is no matter of the password.
+                let crowded = code.starts_with("53") || code == "55000";
+                if crowded && self.changes(&state, None).is_empty() {
+                    return pending(&format!("which takes no more logins: {message}"));
+                }
+                // A database that is not there, or not the role's to use, is told only after the login was taken.
+                let denied = code == "42501" && !self.changes(&state, None).is_empty();
+                (state, (code != "3D000" && !crowded && !denied).then_some(message))
             }
             Ok(PgAnswer::WantsPassword) => (self.state(cx.host)?, Some("it wants a password".to_owned())),
         };
@@ -425,6 +481,7 @@ fn drop_statements(what: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::trial::Trial;
 
     #[test]
     fn a_database_is_dropped_whoever_uses_it() {
@@ -452,7 +509,7 @@ mod tests {
 
     fn state(role: Option<(bool, bool)>, owner: Option<&str>, extensions: &[&str]) -> State {
         let extensions = extensions.iter().map(|name| (*name).to_owned()).collect();
-        State { role, owner: owner.map(str::to_owned), extensions }
+        State { role, owner: owner.map(str::to_owned), extensions, ..State::default() }
     }
 
     #[test]
@@ -474,11 +531,55 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_the_role_from_logging_in_is_ended() {
+        let rows = "role\ttrue\tfalse\tVALID UNTIL 'infinity'\ndatabase\tshop\tfalse\tCONNECTION LIMIT -1\nextension\tpg_trgm\n";
+        let barred = State::read(rows);
+        let changes = database().changes(&barred, None);
+        let told: Vec<&str> = changes.iter().map(|change| change.summary.as_str()).collect();
+        let wanted = [
+            "role shop: valid until 'infinity'",
+            "database shop: connection limit -1",
+            "database shop: grant connect to shop",
+        ];
+        assert_eq!(told, wanted);
+        assert_eq!(
+            database().statements(&barred, false).0,
+            "ALTER ROLE \"shop\" LOGIN NOCREATEDB VALID UNTIL 'infinity';\n\
+             ALTER DATABASE \"shop\" CONNECTION LIMIT -1;\n\
+             GRANT CONNECT ON DATABASE \"shop\" TO \"shop\";\n"
+        );
+    }
+
+    #[test]
+    fn who_is_given_a_database_may_log_in_to_it() {
+        for is_denied in [false, true] {
+            let others = State { is_denied, ..state(Some((true, false)), Some("postgres"), &["pg_trgm"]) };
+            assert_eq!(
+                database().statements(&others, false).0,
+                "ALTER ROLE \"shop\" LOGIN NOCREATEDB;\n\
+                 ALTER DATABASE \"shop\" OWNER TO \"shop\";\n\
+                 GRANT CONNECT ON DATABASE \"shop\" TO \"shop\";\n"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_made_is_data_and_the_rest_is_told() {
         let made = database().changes(&State::default(), None);
         assert!(made.iter().all(|change| change.data));
         assert!(matches!(&made[0].undo, Undo::RemoveRole { name, .. } if name == "shop"));
         assert!(matches!(&made[1].undo, Undo::RemoveDatabase { name, .. } if name == "shop"));
+    }
+
+    #[test]
+    fn a_port_that_nobody_expects_is_told() {
+        let trial = Trial::new();
+        let cluster = Cluster::at(trial.at("").trim_end_matches('/'), [127, 0, 0, 1].into());
+        for (port, told) in [("5432", ""), ("5433", ", on port 5433")] {
+            trial.write("postgresql.conf", &format!("port = {port}\n"));
+            let made = Database { cluster: cluster.clone(), ..database() }.changes(&State::default(), None);
+            assert_eq!(made[1].summary, format!("create database shop, owned by shop{told}"));
+        }
     }
 
     #[test]
@@ -497,6 +598,15 @@ mod tests {
     }
 
     #[test]
+    fn a_database_is_in_utf8_whatever_the_locale_of_the_cluster() {
+        for (encoding, locale) in [("UTF8", ""), ("SQL_ASCII", ""), ("LATIN1", " LC_COLLATE 'C' LC_CTYPE 'C'")] {
+            let state = State::read(&format!("encoding\t{encoding}\n"));
+            let (general, _) = database().statements(&state, false);
+            assert!(general.ends_with(&format!("TEMPLATE template0 ENCODING 'UTF8'{locale};\n")), "{general}");
+        }
+    }
+
+    #[test]
     fn a_server_of_before_scram_is_given_what_it_keeps() {
         let cluster = Cluster { version: "9.5".into(), ..database().cluster };
         let (general, _) = Database { cluster, ..database() }.statements(&State::default(), false);
@@ -506,22 +616,11 @@ mod tests {
 
     #[test]
     fn what_the_superuser_and_the_role_see() {
-        let rows = "role\ttrue\tfalse\ndatabase\tshop\nextension\tplpgsql\nextension\tpg_trgm\n";
+        let rows = "role\ttrue\tfalse\t\ndatabase\tshop\ttrue\t\nextension\tplpgsql\nextension\tpg_trgm\n";
         let seen = state(Some((true, false)), Some("shop"), &["plpgsql", "pg_trgm"]);
         assert_eq!(State::read(rows), seen);
         assert_eq!(State::read(""), State::default());
         let row = ["true", "false", "shop", "plpgsql pg_trgm"].map(|text| Some(text.to_owned())).to_vec();
         assert_eq!(State::of_row(&row), seen);
-    }
-
-    #[test]
-    fn ports() {
-        for (text, port) in [
-            ("#port = 1\nport = 5433 # (change requires restart)\n", Some(5433)),
-            ("port 5434\nport='5435'\n", Some(5435)),
-            ("portable = 1\nport\n# port = 3\n", None),
-        ] {
-            assert_eq!(port_in(text.as_bytes()), port, "{text}");
-        }
     }
 }

@@ -10,9 +10,11 @@ mod ready;
 mod undo;
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use distro::listeners;
 use distro::services::{self, Unit};
 use distro::{Class, Fault, Look};
 use serde_json::{Value, json};
@@ -20,7 +22,7 @@ use serde_json::{Value, json};
 use self::config::{Judgement, Seen, Touched};
 use crate::{Change, Claim, Cx, Port, Probe, Resource, Stage, Undo};
 
-pub(crate) use bring::{refused, renewed, stop};
+pub(crate) use bring::{of_full_disk, refused, renewed, stop, tells_of_full_disk};
 pub(crate) use config::read as read_config;
 pub(crate) use ready::endpoint;
 pub use ready::{Answer, Ready};
@@ -45,6 +47,8 @@ pub struct Service {
     pub ready: Option<Ready>,
     /// TCP ports that it will listen on.
     pub ports: Vec<u16>,
+    /// Addresses at which it has the first of its ports open, and no others; where there are none, that is nobody's business.
+    pub bind: Vec<IpAddr>,
     /// Are they for other hosts, too?
     pub outside: bool,
     /// Command that refuses bad configuration before a start or a reload; empty where there is none.
@@ -80,6 +84,7 @@ impl Service {
             package: None,
             ready: None,
             ports: Vec::new(),
+            bind: Vec::new(),
             outside: false,
             check: Vec::new(),
             start_config: Vec::new(),
@@ -162,6 +167,8 @@ impl Service {
         if !self.enabled && !self.running && !unit.exists {
             return Ok(Some(Probe::InPlace(Value::Null)));
         }
+        // Before its package is brought, which nobody could use.
+        self.refuse_mask(unit)?;
         let name = &self.unit;
         match (&self.package, installed) {
             (Some(package), Some(true)) => {
@@ -188,16 +195,22 @@ impl Service {
         }
     }
 
+    /// What an administrator masked stays so.
+    fn refuse_mask(&self, unit: &Unit) -> Result<()> {
+        if !unit.masked_for_good || !(self.enabled || self.running) {
+            return Ok(());
+        }
+        Err(Fault::new(Class::Conflict, format!("{} is masked", self.unit))
+            .evidence([format!("/etc/systemd/system/{} is a link to /dev/null", self.unit)])
+            .advice(format!("if it may run here: `systemctl unmask {}`, then run again", self.unit))
+            .into())
+    }
+
     /// Changes of what the service manager knows: `enabled` and `running`. What a package of `ours` would have enabled itself is taken
     /// away with it, or stays where it stays.
     fn managed(&self, unit: &Unit, ours: bool) -> Result<Vec<Change>> {
         let wanted = self.enabled || self.running;
-        if unit.masked_for_good && wanted {
-            return Err(Fault::new(Class::Conflict, format!("{} is masked", self.unit))
-                .evidence([format!("/etc/systemd/system/{} is a link to /dev/null", self.unit)])
-                .advice(format!("if it may run here: `systemctl unmask {}`, then run again", self.unit))
-                .into());
-        }
+        self.refuse_mask(unit)?;
         let mut changes = Vec::new();
         let unmask = unit.masked && wanted;
         if (unit.enabled != self.enabled && !unit.is_static) || unmask {
@@ -221,13 +234,36 @@ impl Service {
         Ok(changes)
     }
 
+    /// Where it listens otherwise than it should: a server may answer at one address and have another one open, or none.
+    fn misplaced(&self, look: &Look<'_>) -> Option<String> {
+        if self.bind.is_empty() {
+            return None;
+        }
+        look.misplaced(&self.unit, &self.bind, self.port()?)
+    }
+
+    /// Is it the one that listens on its port?
+    fn has_its_port(&self) -> bool {
+        let port = self.port();
+        listeners::listeners(Path::new("/")).iter().any(|held| Some(held.port) == port && held.unit == self.unit)
+    }
+
+    fn port(&self) -> Option<u16> {
+        match (self.ports.first(), &self.ready) {
+            (Some(port), _) => Some(*port),
+            (None, Some(Ready::Cluster { cluster, .. })) => cluster.port().ok(),
+            (None, _) => None,
+        }
+    }
+
     fn running_change(&self, unit: &Unit, summary: impl Into<String>) -> Change {
         let running = unit.active || unit.starting;
         Change::new("running", summary, Undo::UnitRunning { unit: self.unit.clone(), running })
     }
 
     fn configuration_change(&self, summary: impl Into<String>) -> Change {
-        Change::new("configuration", summary, Undo::UnitReload { unit: self.unit.clone() })
+        let restart = !self.start_config.is_empty();
+        Change::new("configuration", summary, Undo::UnitReload { unit: self.unit.clone(), restart })
     }
 
     /// What is to be changed of a service that runs; or what was seen, where it is right.
@@ -239,11 +275,13 @@ impl Service {
             Judgement::Restart => return Ok(Err(self.configuration_change("restart"))),
         }
         Ok(match self.ready.as_ref().map_or(Ok(Answer::Ready), |ready| ready.ask_again(&cx.host.runner))? {
-            Answer::Ready => Ok(now),
+            Answer::Ready => match self.misplaced(cx.look) {
+                None => Ok(now),
+                Some(said) => Err(self.running_change(unit, format!("restart: {said}"))),
+            },
             Answer::Stale(said) if self.reload => Err(self.configuration_change(format!("reload: {said}"))),
-            Answer::NotYet(said) | Answer::Stale(said) => {
-                Err(self.running_change(unit, format!("restart: it does not answer: {said}")))
-            }
+            Answer::Stale(said) => Err(self.running_change(unit, format!("restart: {said}"))),
+            Answer::NotYet(said) => Err(self.running_change(unit, format!("restart: it does not answer: {said}"))),
             // Without root we may not have the password that was made.
             Answer::Refused(said) if !cx.host.root => {
                 return Err(Fault::new(Class::Permission, format!("{} refuses the login: {said}", self.unit)).into());
@@ -312,6 +350,10 @@ impl Resource for Service {
 
     fn launch(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<bool> {
         self.begin(cx, changes)
+    }
+
+    fn answers(&self, cx: &Cx<'_>) -> Result<bool> {
+        self.answers_early(cx.host)
     }
 
     fn is_independent(&self) -> bool {
@@ -404,6 +446,17 @@ mod tests {
         assert_eq!(changes[0].undo, Undo::UnitEnabled { unit: unit.clone(), enabled: false });
         assert_eq!(changes[1].undo, Undo::UnitRunning { unit, running: false });
         assert_eq!(service.managed(&found, true).unwrap()[0].undo, Undo::Nothing);
+    }
+
+    #[test]
+    fn what_is_read_at_a_start_only_is_taken_back_by_a_restart() {
+        for (start_config, wanted) in [(vec!["/x".into()], true), (Vec::new(), false)] {
+            let service = Service { reload: true, start_config, ..Service::new("x.service") };
+            let undo = service.configuration_change("restart").undo;
+            assert_eq!(undo, Undo::UnitReload { unit: "x.service".into(), restart: wanted });
+        }
+        let before: Undo = serde_json::from_value(json!({"undo": "unit_reload", "unit": "x.service"})).unwrap();
+        assert_eq!(before, Undo::UnitReload { unit: "x.service".into(), restart: false });
     }
 
     #[test]

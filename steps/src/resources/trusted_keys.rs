@@ -44,7 +44,7 @@ impl Resource for TrustedKeys {
         let names = self.manager.trusted_keys(&Keyring::read(&bytes)?.fingerprints);
         let known = cx.look.packages(&names)?;
         let change = |name: &String| {
-            let undo = Undo::RemovePackage { name: name.clone() };
+            let undo = Undo::RemovePackage { name: name.clone(), dependency: false };
             Change::new(format!("package {name}"), format!("trust {name} of {}", path.display()), undo)
         };
         let missing: Vec<Change> = names.iter().filter(|name| !known.contains_key(*name)).map(change).collect();

@@ -23,7 +23,7 @@ redis() {
     packages redis-server
     install -o redis -g redis -m 0640 /dev/null /etc/redis/own.conf
     cat >/etc/redis/own.conf <<EOF
-bind 127.0.0.1
+bind 127.0.0.1 ::1
 port 6379
 requirepass $REDIS_PASSWORD
 maxmemory 268435456
@@ -39,9 +39,21 @@ rabbitmq() {
     packages rabbitmq-server
     cat >/etc/rabbitmq/rabbitmq.conf <<EOF
 listeners.tcp.1 = 127.0.0.1:5672
+listeners.tcp.2 = ::1:5672
 management.tcp.ip = 127.0.0.1
+vm_memory_high_watermark.relative = 0.25
 EOF
-    printf 'NODE_IP_ADDRESS=127.0.0.1\nERL_EPMD_ADDRESS=127.0.0.1\n' >/etc/rabbitmq/rabbitmq-env.conf
+    # A node by a name that lasts, whose port for other nodes is on loopback, as is that of the port mapper.
+    cat >/etc/rabbitmq/rabbitmq-env.conf <<EOF
+NODENAME=rabbit@localhost
+SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
+export ERL_EPMD_ADDRESS=127.0.0.1
+EOF
+    mkdir -p /etc/systemd/system/epmd.socket.d
+    printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:4369\n' >/etc/systemd/system/epmd.socket.d/own.conf
+    systemctl daemon-reload
+    systemctl stop rabbitmq-server
+    systemctl restart epmd.socket
     echo '[rabbitmq_management].' >/etc/rabbitmq/enabled_plugins
     systemctl enable rabbitmq-server
     systemctl restart rabbitmq-server
@@ -55,7 +67,10 @@ EOF
 
 postgresql() {
     packages postgresql
+    sed -i -e '1i local app app scram-sha-256' -e '1i host app app 127.0.0.1/32 scram-sha-256' \
+        -e '1i host app app ::1/128 scram-sha-256' /etc/postgresql/15/main/pg_hba.conf
     systemctl enable --now postgresql
+    systemctl reload postgresql
     wait_for runuser -u postgres -- psql -qc 'select 1'
     runuser -u postgres -- psql -q -v ON_ERROR_STOP=1 <<EOF
 create role app login password '$POSTGRESQL_PASSWORD';
@@ -70,19 +85,29 @@ nginx() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$(hostname -f)" \
         -addext "subjectAltName=DNS:$(hostname -f),DNS:localhost,IP:127.0.0.1" -keyout /etc/ssl/own/key.pem -out /etc/ssl/own/certificate.pem
     chmod 0600 /etc/ssl/own/key.pem
-    printf 'admin:%s\n' "$(openssl passwd -apr1 -stdin <<<"$WEB_PASSWORD")" >/etc/nginx/users
+    printf 'admin:%s\n' "$(openssl passwd -6 -stdin <<<"$WEB_PASSWORD")" >/etc/nginx/users
     chown root:www-data /etc/nginx/users
     chmod 0640 /etc/nginx/users
     mkdir -p /var/www/own
     echo '<h1>services</h1>' >/var/www/own/index.html
     cat >/etc/nginx/sites-available/own <<EOF
-server { listen 80 default_server; return 301 https://\$host\$request_uri; }
+server { listen 80 default_server; listen [::]:80 default_server; server_tokens off; return 301 https://\$host\$request_uri; }
 server {
     listen 443 ssl http2 default_server;
+    listen [::]:443 ssl http2 default_server;
+    server_tokens off;
     ssl_certificate /etc/ssl/own/certificate.pem;
     ssl_certificate_key /etc/ssl/own/key.pem;
+    ssl_session_timeout 1d;
+    ssl_session_cache shared:own:10m;
+    ssl_session_tickets off;
     ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305;
     add_header Strict-Transport-Security "max-age=63072000" always;
+    add_header X-Content-Type-Options nosniff always;
+    add_header X-Frame-Options SAMEORIGIN always;
+    add_header Referrer-Policy same-origin always;
+    gzip off;
     root /var/www/own;
     location / { auth_basic "services"; auth_basic_user_file /etc/nginx/users; }
 }

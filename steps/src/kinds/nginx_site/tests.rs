@@ -56,6 +56,16 @@ fn a_site_where_nginx_reads_them_from_one_folder() {
 }
 
 #[test]
+fn a_name_that_nginx_has_no_room_for_is_an_expression() {
+    let (most, more) = ("a".repeat(46), format!("{}.Example", "b".repeat(39)));
+    let settings = json!({"names": [most, more, format!("*.{more}")], "certificate": "step:certificate"});
+    let text = wants(&Step::new("site").expand::<Settings>(settings).unwrap(), SITE);
+    let b = "b".repeat(39);
+    let wanted = format!("    server_name {most} ~^{b}\\.example$ ~^.+\\.{b}\\.example$;\n");
+    assert_eq!(text.matches(&wanted).count(), 2, "{text}");
+}
+
+#[test]
 fn a_host_with_approved_algorithms_only_has_no_other_curves() {
     for (fips, curves) in [(false, "X25519:prime256v1:secp384r1"), (true, "prime256v1:secp384r1")] {
         let mut step = Step::new("site");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use distro::nginx::server_name;
+
 use crate::kinds::offer::{Certificate, Users};
 
 /// Mozilla's intermediate list (version 5.7): what browsers of the last ten years have, and nothing that is known to be weak.
@@ -98,7 +100,7 @@ impl Site<'_> {
         if let Some(tls) = self.tls {
             text.block("server", |text| {
                 self.listen(text, tls.http_port, "");
-                text.line(format!("server_name {};", self.names.join(" ")));
+                text.line(format!("server_name {};", self.server_names()));
                 text.line("server_tokens off;");
                 text.line("");
                 let port = if self.port == 443 { String::new() } else { format!(":{}", self.port) };
@@ -125,6 +127,10 @@ impl Site<'_> {
         text.text
     }
 
+    fn server_names(&self) -> String {
+        self.names.iter().map(|name| server_name(name)).collect::<Vec<_>>().join(" ")
+    }
+
     fn head(&self, text: &mut Text) {
         match self.tls {
             None => self.listen(text, self.port, ""),
@@ -134,7 +140,7 @@ impl Site<'_> {
             }
             Some(_) => self.listen(text, self.port, " ssl http2"),
         }
-        text.line(format!("server_name {};", self.names.join(" ")));
+        text.line(format!("server_name {};", self.server_names()));
         text.line("server_tokens off;");
         text.line("");
         if let Some(tls) = self.tls {

@@ -76,16 +76,20 @@ fn what_is_of_another_series_is_asked_for() {
 fn what_is_new_is_removed_and_what_is_upgraded_stays() {
     let moved = |name: &str, from: Option<&str>| Move { name: name.into(), from: from.map(Into::into), to: "2".into() };
     let solution = Solution {
-        new: vec![moved("a", None)],
+        new: vec![moved("a", None), moved("liba", None)],
         upgraded: vec![moved("b", Some("1"))],
         native: ":all".into(),
         ..Solution::default()
     };
-    let changes = changes(&solution);
+    let changes = changes(&solution, &owned(&["a:all"]));
     let told: Vec<_> = changes.iter().map(|change| (change.item.as_str(), change.summary.as_str())).collect();
-    assert_eq!(told, [("package a", "install a 2"), ("package b", "upgrade b 1 -> 2")]);
-    assert_eq!(changes[0].undo, Undo::RemovePackage { name: "a".into() });
-    assert!(matches!(&changes[1].undo, Undo::Kept { why } if why.contains("from 1 to 2")));
+    assert_eq!(
+        told,
+        [("package a", "install a 2"), ("package liba", "install liba 2"), ("package b", "upgrade b 1 -> 2")]
+    );
+    assert_eq!(changes[0].undo, Undo::RemovePackage { name: "a".into(), dependency: false });
+    assert_eq!(changes[1].undo, Undo::RemovePackage { name: "liba".into(), dependency: true });
+    assert!(matches!(&changes[2].undo, Undo::Kept { why } if why.contains("from 1 to 2")));
 
     let brought = Packages::new(owned(&["a", "b", "a:all"]), Vec::new());
     assert!(not_brought(&solution, &Known::new(), &[&brought]).is_none());
@@ -104,34 +108,41 @@ fn packages_go_unless_somebody_needs_them() {
         ("redis", State::Configuration),
         ("almost-gone", State::AlmostGone),
         ("libaudit", State::Installed),
+        ("jq", State::Installed),
+        ("libjq1", State::Installed),
         ("sudo", State::Installed),
     ]);
     let needed = |set: &BTreeSet<String>| {
-        let needed = [("libssl", "curl"), ("libaudit", "sudo")].map(|(name, by)| (name.to_owned(), by.to_owned()));
+        let needed = [("libssl", "curl"), ("libaudit", "sudo"), ("libjq1", "jq")]
+            .map(|(name, by)| (name.to_owned(), by.to_owned()));
         Ok(needed.into_iter().filter(|(name, by)| set.contains(name) && !set.contains(by)).collect())
     };
-    let names = owned(&["nginx", "nginx-common", "libssl", "redis", "never-seen", "libaudit", "sudo"]);
+    let names = owned(&["nginx", "nginx-common", "libssl", "redis", "never-seen", "libaudit", "sudo", "jq", "libjq1"]);
+    let asked = ["jq".to_owned(), "sudo".to_owned()].into();
+    let stays = |name: &str| stays(Manager::Apt, name, &asked);
     let foreign = |name: &str| {
         let files = if name == "nginx-common" { vec!["/etc/nginx/sites-available/mine".into()] } else { Vec::new() };
         Ok(files)
     };
     let said = |plan: &Removal, name: &str| plan.told.iter().find(|(known, _)| known == name).unwrap().1.clone();
 
-    let plan = Removal::plan(&known, &names, false, needed, foreign).unwrap();
+    let plan = Removal::plan(&known, &names, false, stays, needed, foreign).unwrap();
     assert_eq!((plan.remove.clone(), plan.purge.clone()), (owned(&["nginx", "nginx-common"]), Vec::new()));
     assert_eq!(said(&plan, "libssl"), Undone::Kept("package curl needs it".into()));
     assert_eq!(said(&plan, "redis"), Undone::Removed("redis was removed already".into()));
     assert_eq!(said(&plan, "never-seen"), Undone::Gone);
     assert!(matches!(said(&plan, "sudo"), Undone::Kept(why) if why.contains("become root")));
     assert_eq!(said(&plan, "libaudit"), Undone::Kept("package sudo needs it".into()));
+    assert_eq!(said(&plan, "jq"), Undone::Kept("somebody asked for it since; `apt-mark auto jq` lets it go".into()));
+    assert_eq!(said(&plan, "libjq1"), Undone::Kept("package jq needs it".into()));
     assert!(matches!(said(&plan, "nginx-common"), Undone::Removed(_)));
 
     // Of a package without configuration dpkg was killed on its way from here to nothing.
-    let plan = Removal::plan(&known, &owned(&["almost-gone"]), false, needed, foreign).unwrap();
+    let plan = Removal::plan(&known, &owned(&["almost-gone"]), false, stays, needed, foreign).unwrap();
     assert_eq!((plan.remove.clone(), plan.purge.clone()), (Vec::new(), owned(&["almost-gone"])));
     assert_eq!(said(&plan, "almost-gone"), Undone::Done("removed almost-gone".into()));
 
-    let plan = Removal::plan(&known, &names, true, needed, foreign).unwrap();
+    let plan = Removal::plan(&known, &names, true, stays, needed, foreign).unwrap();
     assert_eq!(
         (plan.remove.clone(), plan.purge.clone()),
         (owned(&["nginx", "nginx-common"]), owned(&["nginx", "redis"]))

@@ -1,5 +1,6 @@
-//! A cluster where the package of the server makes none.
+//! A cluster where the package of the server made none.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,28 +13,46 @@ use serde_json::Value;
 
 use super::Cluster;
 use crate::resources::paths;
+use crate::resources::service::{of_full_disk, tells_of_full_disk};
 use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo};
 
 /// How long it may take on a slow disk.
 const LIMIT: Duration = Duration::from_secs(300);
+/// In UTF-8, whatever the language of the host.
+const LOCALE: [&str; 2] = ["--encoding=UTF8", "--locale=C.UTF-8"];
 
-/// A cluster that is made before its server is started for the first time. It is made beside its folder, and takes its place whole: one
-/// that a kill left half made is never there.
+/// A cluster that is made before its server is started for the first time. One that a kill left half made is never there: it is made beside
+/// its folder and takes its place whole, or made once more where Debian's own program made it.
 #[derive(Clone, Debug)]
 pub struct NewCluster {
-    /// Which: one that is known by its folder.
-    pub cluster: Cluster,
+    /// Which.
+    cluster: Cluster,
     /// Package of its server.
-    pub package: String,
+    package: String,
+    /// Was it made by this very value? Then it is whole.
+    made: Cell<bool>,
 }
 
 impl NewCluster {
+    /// The cluster `cluster` of a server that comes with `package`.
+    pub fn new(cluster: Cluster, package: String) -> Self {
+        Self { cluster, package, made: Cell::new(false) }
+    }
+
+    /// Is it one of several, known by version and name?
+    fn is_versioned(&self) -> bool {
+        !self.cluster.version.is_empty()
+    }
+
     fn folder(&self) -> PathBuf {
         PathBuf::from(self.cluster.paths().folder)
     }
 
     fn is_there(&self) -> Result<bool> {
         let folder = self.folder();
+        if self.is_versioned() {
+            return Ok(folder.join("postgresql.conf").exists());
+        }
         let names = match folder.read_dir() {
             Ok(entries) => entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>(),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -48,15 +67,89 @@ impl NewCluster {
             .into())
     }
 
+    /// Was a run of ours killed while it was made? Its folders are no proof that it is whole; that its server runs is one.
+    fn is_half_made(&self, cx: &Cx<'_>) -> Result<bool> {
+        let begun = self.is_versioned() && cx.memory.begun(cx.id) && !self.made.get();
+        Ok(begun && !cx.look.unit(&self.cluster.paths().unit)?.active)
+    }
+
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
         if !cx.look.is_installed(&self.package)? {
             return Ok(Probe::Pending(format!("package {}", self.package)));
         }
-        if self.is_there()? {
+        let half_made = self.is_half_made(cx)?;
+        if self.is_there()? && !half_made {
             return Ok(Probe::InPlace(Value::Null));
         }
-        let undo = Undo::RemoveFolder { path: self.cluster.paths().folder };
-        Ok(Probe::Changes(vec![Change { data: true, ..Change::new("cluster", "make it, in UTF-8", undo) }]))
+        let paths = self.cluster.paths();
+        let part = |item: &str, summary: &str, path: String| Change {
+            data: true,
+            ..Change::new(item, summary, Undo::RemoveFolder { path })
+        };
+        if !self.is_versioned() {
+            return Ok(Probe::Changes(vec![part("cluster", "make it, in UTF-8", paths.folder)]));
+        }
+        // Data of a cluster whose configuration is gone are somebody's.
+        if !half_made && Path::new(&paths.data).exists() {
+            let message = format!("PostgreSQL {} has data and no configuration", self.cluster);
+            return Err(Fault::new(Class::Conflict, message)
+                .evidence([format!("{} is there, and {} is not", paths.data, paths.folder)])
+                .advice("put its configuration back, or move the data away, then run again with --resume")
+                .into());
+        }
+        Ok(Probe::Changes(vec![
+            part("cluster", "make it, in UTF-8", paths.data),
+            part("configuration", "with its configuration", paths.folder),
+        ]))
+    }
+
+    /// Runs a command that may outlive us, and holds a lock as long as it lives: who goes on waits for it. That it dies with us is nothing
+    /// that setpriv of Enterprise Linux 8 can be asked for.
+    fn locked(&self, cx: &Cx<'_>, words: &[String]) -> Result<()> {
+        let lock = if self.is_versioned() { PathBuf::from("/var/lib/postgresql") } else { self.above() };
+        let command = Command::new("flock").args([lock.display().to_string()]).args(words.iter().cloned());
+        let output = command.limit(LIMIT).output(&cx.host.runner)?;
+        if output.ok() {
+            return Ok(());
+        }
+        let fault = output
+            .fault(Class::Service, format!("the cluster {} cannot be made", self.cluster))
+            .advice("mend what it names, then run again with --resume");
+        let is_full = output.tail.iter().any(|line| tells_of_full_disk(line));
+        Err(if is_full { of_full_disk(fault) } else { fault }.into())
+    }
+
+    fn above(&self) -> PathBuf {
+        self.folder().parent().unwrap_or(Path::new("/")).to_owned()
+    }
+
+    /// Debian's own program makes it and takes back what it did not come to an end with, unless it was killed.
+    fn make_by_version(&self, cx: &Cx<'_>) -> Result<()> {
+        let Cluster { version, name, .. } = &self.cluster;
+        // The intent of this very attempt is written down, too: only what is there by now was left by another one.
+        let paths = self.cluster.paths();
+        if Path::new(&paths.data).exists() {
+            for left in [&paths.folder, &paths.data] {
+                files::remove_tree(Path::new(left))?;
+            }
+        }
+        let words = ["pg_createcluster", "--quiet", LOCALE[0], LOCALE[1], version, name];
+        self.locked(cx, &words.map(str::to_owned))
+    }
+
+    fn make_by_folder(&self, cx: &Cx<'_>) -> Result<()> {
+        let (folder, above) = (self.folder(), self.above());
+        let beside = folder.with_extension("surefoot");
+        files::remove_tree(&beside)?;
+        let user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"].map(str::to_owned);
+        let program =
+            [format!("{}/initdb", self.cluster.paths().programs), "-D".to_owned(), beside.display().to_string()];
+        let how = [LOCALE[0], LOCALE[1], "--auth-local=peer", "--auth-host=scram-sha-256"];
+        self.locked(cx, &[&user[..], &program, &how.map(str::to_owned)].concat())?;
+        fs::rename(&beside, &folder).map_err(|error| io_fault(&error, "rename to", &folder))?;
+        let synced = fs::File::open(&above).and_then(|above| above.sync_all());
+        synced.map_err(|error| io_fault(&error, "sync", &above))?;
+        Ok(())
     }
 }
 
@@ -82,26 +175,18 @@ impl Resource for NewCluster {
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
-        let folder = self.folder();
-        let beside = folder.with_extension("surefoot");
-        let above = folder.parent().unwrap_or(Path::new("/"));
-        // It may outlive us, and holds a lock as long as it lives: who goes on waits for it. That it dies with us is nothing that
-        // setpriv of Enterprise Linux 8 can be asked for.
-        let locked = |words: &[String]| {
-            let command = Command::new("flock").args([above.display().to_string()]).args(words.iter().cloned());
-            command.limit(LIMIT).run(&cx.host.runner, Class::Service, &format!("make the cluster {}", self.cluster))
-        };
-        locked(&["true".to_owned()])?;
-        files::remove_tree(&beside)?;
-        let user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"].map(str::to_owned);
-        let program =
-            [format!("{}/initdb", self.cluster.paths().programs), "-D".to_owned(), beside.display().to_string()];
-        let how = ["--encoding=UTF8", "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=scram-sha-256"];
-        locked(&[&user[..], &program, &how.map(str::to_owned)].concat())?;
-        fs::rename(&beside, &folder).map_err(|error| io_fault(&error, "rename to", &folder))?;
-        let synced = fs::File::open(above).and_then(|above| above.sync_all());
-        synced.map_err(|error| io_fault(&error, "sync", above))?;
+        self.locked(cx, &["true".to_owned()])?;
+        if self.is_versioned() {
+            self.make_by_version(cx)?;
+        } else {
+            self.make_by_folder(cx)?;
+        }
+        self.made.set(true);
         Ok(())
+    }
+
+    fn units(&self) -> Vec<String> {
+        vec![self.cluster.paths().unit]
     }
 
     fn is_independent(&self) -> bool {
@@ -117,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_there_is_a_cluster_or_in_the_way() {
         let trial = Trial::new();
-        let new = NewCluster { cluster: Cluster::at(&trial.at("data"), [127, 0, 0, 1].into()), package: String::new() };
+        let new = NewCluster::new(Cluster::at(&trial.at("data"), [127, 0, 0, 1].into()), String::new());
         assert!(!new.is_there().unwrap());
         fs::create_dir(trial.at("data")).unwrap();
         assert!(!new.is_there().unwrap());

@@ -292,10 +292,28 @@ impl Accounts {
     }
 
     fn refused(&self, what: &str, status: u16, body: &[u8]) -> Fault {
-        let said = String::from_utf8_lossy(body).chars().take(400).collect::<String>();
+        let said = serde_json::from_slice(body)
+            .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |body| in_words(&body));
+        let said = said.chars().take(400).collect::<String>();
         Fault::new(Class::Service, format!("RabbitMQ does not {what}: status {status}"))
             .evidence([said])
             .advice("see /var/log/rabbitmq, then run again with --resume")
+    }
+}
+
+/// What a document of the management API says. Erlang's texts are lists of numbers there.
+fn in_words(said: &Value) -> String {
+    let char_of = |code: &Value| char::from_u32(u32::try_from(code.as_u64()?).ok()?).filter(|c| !c.is_control());
+    match said {
+        Value::Array(list) => {
+            let text: Option<String> = list.iter().map(char_of).collect();
+            text.filter(|text| !text.is_empty()).unwrap_or_else(|| {
+                list.iter().map(in_words).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+            })
+        }
+        Value::Object(fields) => fields.values().map(in_words).collect::<Vec<_>>().join(": "),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -395,13 +413,34 @@ fn undo(cx: &UndoCx<'_>, what: &str, name: &str) -> Result<Undone> {
     Ok(if said.contains("does not exist") || said.contains("no_such") {
         Undone::Gone
     } else {
-        Undone::Kept(format!("{whole} cannot be deleted: {said}"))
+        Undone::Kept(format!("{whole} cannot be deleted: {}", reason(&output.tail)))
     })
+}
+
+/// The line that says why, of the page that RabbitMQ's program says where it does not reach the node.
+fn reason(said: &[String]) -> &str {
+    let line = said
+        .iter()
+        .find(|line| line.contains("unable to connect"))
+        .or_else(|| said.iter().find(|line| !line.is_empty()));
+    line.map_or("", |line| line.trim_start_matches([' ', '*']))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_the_node_is_not_reached() {
+        let said = "Error: unable to perform an operation on node 'rabbit@box'. Please see diagnostics below.\n\n\
+                    Most common reasons for this are:\n\n * Target node is not running\n\nDIAGNOSTICS\n===========\n\n\
+                    rabbit@box:\n  * unable to connect to epmd (port 4369) on box: nxdomain (non-existing domain)\n\n\
+                    Current node details:\n * node name: 'rabbitmqcli-730-rabbit@box'\n";
+        let lines: Vec<String> = said.lines().map(str::to_owned).collect();
+        assert_eq!(reason(&lines), "unable to connect to epmd (port 4369) on box: nxdomain (non-existing domain)");
+        assert_eq!(reason(&["".to_owned(), "Error: x".to_owned(), "more".to_owned()]), "Error: x");
+        assert_eq!(reason(&[]), "");
+    }
 
     fn accounts() -> Accounts {
         let all = |vhost: &str| Permission {
@@ -423,6 +462,15 @@ mod tests {
             users: vec![user("admin", &["administrator"], "/"), user("shop", &[], "shop")],
             vhosts: vec!["/".into(), "shop".into()],
         }
+    }
+
+    #[test]
+    fn what_the_management_api_refuses_is_told_in_words() {
+        let body =
+            br#"{"error":"bad_request","reason":["invalid_regexp",[40],[[109,105,115,115,105,110,103,32,41],1]]}"#;
+        let fault = accounts().refused("take the accounts", 400, body);
+        assert_eq!(fault.evidence, ["bad_request: invalid_regexp ( missing ) 1"]);
+        assert_eq!(accounts().refused("take the accounts", 500, b"not JSON").evidence, ["not JSON"]);
     }
 
     /// What a server has that imported the definitions.

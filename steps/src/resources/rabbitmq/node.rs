@@ -1,11 +1,12 @@
 //! What a node is configured with before its first start: its name, its plugins, its first accounts.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use anyhow::Result;
 use distro::files::{self, Meta};
-use distro::{Class, Fault, Host, net};
+use distro::{Class, Fault, Host, layout, net};
 use serde_json::Value;
 
 use super::{DATA, nodes};
@@ -214,6 +215,20 @@ impl Plugins {
     }
 }
 
+impl Plugins {
+    /// Insists that each of them is among those that are `there`: the server would start without the others, and say nothing. Where not
+    /// even its management page is there, they are kept elsewhere.
+    fn refuse_unknown(&self, there: &BTreeSet<String>) -> Result<()> {
+        let is_known = there.contains("rabbitmq_management");
+        let Some(name) = self.names.iter().find(|name| is_known && !there.contains(*name)) else { return Ok(()) };
+        let all: Vec<&str> = there.iter().map(String::as_str).filter(|name| name.starts_with("rabbitmq_")).collect();
+        Err(Fault::new(Class::Blueprint, format!("RabbitMQ has no plugin '{name}'"))
+            .evidence([format!("it has {}", all.join(", "))])
+            .advice("name one of these, or let a `packages` or `file` step before this one bring it")
+            .into())
+    }
+}
+
 impl Resource for Plugins {
     fn sort(&self) -> &'static str {
         "plugins"
@@ -234,11 +249,14 @@ impl Resource for Plugins {
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         match self.file(cx)? {
             Some(file) => file.probe(cx),
-            None => Ok(Probe::InPlace(Value::Null)),
+            None => {
+                self.refuse_unknown(&layout::rabbitmq_plugins(Path::new("/"))).map(|()| Probe::InPlace(Value::Null))
+            }
         }
     }
 
     fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
+        self.refuse_unknown(&layout::rabbitmq_plugins(Path::new("/")))?;
         self.file(cx)?.map_or(Ok(()), |file| file.apply(cx, changes))
     }
 }
@@ -303,6 +321,19 @@ mod tests {
         ] {
             assert_eq!(wanted(&list(nodes), named_in(file)).ok().as_deref(), name, "{nodes:?} {file}");
         }
+    }
+
+    #[test]
+    fn a_plugin_that_is_not_there_is_refused() {
+        let plugins = |name: &str| Plugins { path: "/x".into(), names: vec![name.to_owned()] };
+        let there = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let known = there(&["rabbitmq_management", "rabbitmq_mqtt", "cowlib"]);
+        assert!(plugins("rabbitmq_mqtt").refuse_unknown(&known).is_ok());
+        // Nobody knows.
+        assert!(plugins("rabbitmq_mqtt").refuse_unknown(&there(&[])).is_ok());
+        let error = plugins("rabbitmq_nonsense").refuse_unknown(&known).unwrap_err();
+        assert_eq!(error.to_string(), "RabbitMQ has no plugin 'rabbitmq_nonsense'");
+        assert_eq!(Fault::find(&error).unwrap().evidence, ["it has rabbitmq_management, rabbitmq_mqtt"]);
     }
 
     #[test]

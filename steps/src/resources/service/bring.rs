@@ -7,7 +7,7 @@ use distro::command::Output;
 use distro::facts::Init;
 use distro::patience::wait_until;
 use distro::services::{self, Act, Logs, Unit};
-use distro::{Class, Command, Fault, Host};
+use distro::{Class, Command, Fault, Host, Look};
 
 use super::config::{Judgement, Seen};
 use super::ready::{Answer, Ready};
@@ -24,6 +24,10 @@ const RENEWAL: Duration = Duration::from_secs(1);
 const RENEWAL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long it may be seen neither running nor starting: a daemon that an init script left behind takes a moment to show.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long one that is starting is asked whether it answers.
+const MOMENT: Duration = Duration::from_secs(30);
+/// How long one that answers may have another address open than it should.
+const SETTLING: Duration = Duration::from_secs(10);
 /// After this time the user is told what is waited for.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -79,14 +83,41 @@ impl Service {
         Ok(started)
     }
 
+    /// Does the cluster take logins while its unit is starting? Debian's wrapper of PostgreSQL looks at it for two seconds more before it says
+    /// that it is started (`cluster_port_ready` in pg_ctlcluster).
+    pub(super) fn answers_early(&self, host: &Host) -> Result<bool> {
+        let Some(ready @ Ready::Cluster { .. }) = &self.ready else { return Ok(false) };
+        let mut silent = true;
+        let answers = wait_until(MOMENT, INTERVAL, |waited| {
+            // A stop is heard by whoever waits for its start.
+            if host.runner.stops() > 0 {
+                return Ok(Some(false));
+            }
+            if silent && waited > SILENCE {
+                silent = false;
+                host.runner.note(&format!("waiting for {}: it has not answered yet", self.unit));
+            }
+            let unit = fresh(host, &self.unit)?;
+            Ok(match (unit.starting && !has_failed(&unit), unit.has_job) {
+                // Whoever else has its port may answer, too.
+                (true, _) => (ready.ask(&host.runner)? == Answer::Ready && self.has_its_port()).then_some(true),
+                // A busy systemd answers questions before it begins with a start.
+                (false, true) => None,
+                (false, false) => Some(false),
+            })
+        })?;
+        Ok(answers == Some(true))
+    }
+
     /// Everything that comes before the start, the restart or the reload; none of these where it is not to run, or does.
     fn prepare(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<Option<Turn>> {
         let has = |item: &str| changes.iter().any(|change| change.item == item);
         let mut unit = fresh(cx.host, &self.unit)?;
-        let redefined = unit.needs_reload;
         if unit.masked && !unit.masked_for_good {
-            services::unmask_runtime(cx.host, &self.unit)?;
+            services::unmask_runtime(cx.host, std::slice::from_ref(&self.unit))?;
+            unit = fresh(cx.host, &self.unit)?;
         }
+        let redefined = unit.needs_reload;
         if unit.needs_reload || unit.masked {
             services::daemon_reload(cx.host)?;
             unit = fresh(cx.host, &self.unit)?;
@@ -151,6 +182,7 @@ impl Service {
         let mut alive = Duration::ZERO;
         let mut first_restarts = None;
         let mut silent = true;
+        let mut answers = None;
         let mut last = (Unit::default(), String::new());
         let ready = wait_until(LIMIT, INTERVAL, |waited| {
             if host.runner.stops() >= 2 {
@@ -162,8 +194,7 @@ impl Service {
             if unit.active || unit.starting {
                 alive = waited;
             }
-            let failed =
-                unit.state.starts_with("failed") || unit.state.contains("auto-restart") || unit.restarts > restarts;
+            let failed = has_failed(&unit) || unit.restarts > restarts;
             if failed || waited.saturating_sub(alive) > GRACE {
                 let message = format!("{} started and died{}", self.unit, because(&unit));
                 return Err(self.fault(host, Class::Service, message, &unit, told).into());
@@ -172,6 +203,17 @@ impl Service {
                 _ if !unit.active || unit.starting => Answer::NotYet(format!("it is {}", unit.state)),
                 None => Answer::Ready,
                 Some(ready) => ready.ask(&host.runner)?,
+            };
+            let misplaced = if answer == Answer::Ready { self.misplaced(&Look::new(host)) } else { None };
+            let answer = match misplaced {
+                Some(said) => {
+                    if waited.saturating_sub(*answers.get_or_insert(waited)) > SETTLING {
+                        let message = format!("{} answers, and {said}", self.unit);
+                        return Err(self.fault(host, Class::Service, message, &unit, told).into());
+                    }
+                    Answer::NotYet(said)
+                }
+                None => answer,
             };
             last = (unit.clone(), String::new());
             match answer {
@@ -200,7 +242,9 @@ impl Service {
                 let expected = self.ready.as_ref().map_or_else(|| "its start".to_owned(), Ready::to_string);
                 let message = format!("{} runs and does not answer within {} s", self.unit, LIMIT.as_secs());
                 let fault = self.fault(host, Class::Timeout, message, &unit, told);
-                Err(fault.evidence([format!("{expected}: {said}")]).into())
+                // Where its own words tell why, what it was asked tells nothing.
+                let asked = (fault.class == Class::Timeout).then(|| format!("{expected}: {said}"));
+                Err(fault.evidence(asked).into())
             },
             Ok,
         )
@@ -210,19 +254,27 @@ impl Service {
     fn fault(&self, host: &Host, class: Class, message: String, unit: &Unit, told: &Told) -> Fault {
         let of_service = services::evidence(host, &self.unit, unit, &told.logs);
         // systemctl only repeats that it failed; an init script's words are the service's own.
-        let evidence = match host.facts.init {
+        let mut evidence = match host.facts.init {
             Init::Systemd => [told.said.clone(), of_service].concat(),
             Init::OpenRc | Init::Scripts => [of_service, told.said.clone()].concat(),
         };
-        if evidence.iter().any(|line| services::tells_of_taken_address(line)) {
+        // Who refuses a login is up, whatever it says besides.
+        let is_down = class != Class::Login;
+        if is_down && evidence.iter().any(|line| services::tells_of_taken_address(line)) {
             return Fault::new(Class::Port, format!("{message}: its address is taken"))
                 .evidence(evidence)
                 .advice("see with `ss -ltnp` who listens there, stop it, then run again with --resume");
         }
-        if evidence.iter().any(|line| tells_of_memory(line)) {
+        if is_down && evidence.iter().any(|line| tells_of_memory(line)) {
             return Fault::new(Class::Memory, format!("{message}: it got no memory"))
                 .evidence(evidence)
                 .advice("give the host, or the unit (`systemctl show -p MemoryMax,LimitAS`), more memory, then run again with --resume");
+        }
+        if let Some(at) = evidence.iter().position(|line| tells_of_full_disk(line)).filter(|_| is_down) {
+            // There is always room for the last line, and a server says much after this one.
+            let line = evidence.remove(at);
+            evidence.push(line);
+            return of_full_disk(Fault::new(class, message).evidence(evidence));
         }
         Fault::new(class, message).evidence(evidence).advice(format!(
             "mend what it complains about (`{}` shows more; its configuration: {}), then go on with --resume",
@@ -245,11 +297,30 @@ fn tells_of_memory(line: &str) -> bool {
     words.iter().any(|words| line.contains(words)) || (line.contains("cannot allocate") && line.contains("of memory"))
 }
 
+/// Does a line of a program's own say that a disk is full? The kernel has the same words for its limits of semaphores, shared memory and of watches.
+pub(crate) fn tells_of_full_disk(line: &str) -> bool {
+    let limits = ["semaphore", "shared memory", "inotify", "Failed to watch"];
+    (line.contains("No space left on device") || line.contains("Disk quota exceeded"))
+        && !limits.iter().any(|limit| line.contains(limit))
+}
+
+/// `fault`, as one that a full disk has brought about.
+pub(crate) fn of_full_disk(mut fault: Fault) -> Fault {
+    fault.class = Class::Disk;
+    fault.message.push_str(": there is no room on the disk");
+    fault.advice("make room (`df -h` shows where there is none), then run again with --resume")
+}
+
 /// What was heard of an attempt to bring it up.
 struct Told {
     logs: Logs,
     /// What the service manager said, or the service itself where an init script started it.
     said: Vec<String>,
+}
+
+/// Did its last start fail, whether or not the service manager tries again?
+fn has_failed(unit: &Unit) -> bool {
+    unit.state.starts_with("failed") || unit.state.contains("auto-restart")
 }
 
 /// How its last run ended, for the end of a sentence.
@@ -316,7 +387,7 @@ pub(crate) fn stop(host: &Host, name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::tells_of_memory;
+    use super::{tells_of_full_disk, tells_of_memory};
 
     #[test]
     fn words_for_a_lack_of_memory() {
@@ -329,6 +400,21 @@ mod tests {
             ("WARNING Memory overcommit must be enabled! It may fail under low memory condition", false),
         ] {
             assert_eq!(tells_of_memory(line), tells, "{line}");
+        }
+    }
+
+    #[test]
+    fn words_for_a_full_disk() {
+        for (line, tells) in [
+            ("FATAL:  could not write lock file \"postmaster.pid\": No space left on device", true),
+            ("Write error saving DB on disk: Disk quota exceeded", true),
+            ("FATAL:  could not create semaphores: No space left on device", false),
+            ("could not resize shared memory segment \"/PostgreSQL.1\" to 8 bytes: No space left on device", false),
+            ("x.service: Failed to add inotify watch descriptor for control group: No space left on device", false),
+            ("Failed to watch /run/x: No space left on device", false),
+            ("there is space left", false),
+        ] {
+            assert_eq!(tells_of_full_disk(line), tells, "{line}");
         }
     }
 }

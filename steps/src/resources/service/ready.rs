@@ -72,6 +72,8 @@ pub enum Ready {
         user: Option<String>,
         /// Password.
         password: Option<String>,
+        /// Settings that it has, with their values.
+        settings: Vec<(String, String)>,
     },
     /// A cluster of this host takes connections and asks for a login.
     Cluster {
@@ -179,9 +181,9 @@ impl Ready {
             },
             Ready::Mongodb { addr, login, oldest } => mongodb(&endpoint(runner, addr)?, login.as_ref(), oldest)
                 .unwrap_or_else(|silence| Answer::NotYet(silence.to_string())),
-            Ready::Redis { addr, user, password } => {
+            Ready::Redis { addr, user, password, settings } => {
                 let login = Login { user: user.as_deref(), password: password.as_deref() };
-                match redis_ping(&endpoint(runner, addr)?, login, LIMIT) {
+                match redis_ping(&endpoint(runner, addr)?, login, settings, LIMIT) {
                     Ok(ping) => of_ping(ping),
                     Err(silence) => Answer::NotYet(silence.to_string()),
                 }
@@ -260,6 +262,7 @@ fn of_ping(ping: Ping) -> Answer {
         // Neither protected mode nor a missing right goes away by waiting.
         Ping::Error(said) if said.starts_with("DENIED") || said.starts_with("NOPERM") => Answer::Refused(said),
         Ping::Error(said) => Answer::NotYet(said),
+        Ping::Other(said) => Answer::Stale(said),
     }
 }
 
@@ -401,7 +404,8 @@ mod tests {
 
     #[test]
     fn the_password_is_not_told() {
-        let ready = Ready::Redis { addr: "127.0.0.1:6379".into(), user: None, password: Some("hunter2".into()) };
+        let password = Some("hunter2".into());
+        let ready = Ready::Redis { addr: "127.0.0.1:6379".into(), user: None, password, settings: Vec::new() };
         assert!(!format!("{ready:?} {ready}").contains("hunter2"));
     }
 }

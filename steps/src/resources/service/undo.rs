@@ -40,19 +40,19 @@ pub fn undo_running(cx: &UndoCx<'_>, unit: &str, running: bool) -> Result<Undone
     Ok(Undone::Done(format!("{unit} started")))
 }
 
-/// Lets the running `unit` take up its configuration: by a reload where it has one and its definition is as loaded, else by a
-/// restart.
+/// Lets the running `unit` take up its configuration: by a reload where it has one, its definition is as loaded and nothing asks for a
+/// `restart`, else by one.
 ///
 /// # Errors
 /// Class `service`, where it does not come up with it.
-pub fn take_up(host: &Host, unit: &str) -> Result<()> {
+pub fn take_up(host: &Host, unit: &str, restart: bool) -> Result<()> {
     let now = fresh(host, unit)?;
     if now.needs_reload {
         services::daemon_reload(host)?;
         return up(host, unit, Act::Restart);
     }
     let workers = services::children(now.main_pid);
-    if services::act(host, Act::Reload, unit)?.ok() {
+    if !restart && services::act(host, Act::Reload, unit)?.ok() {
         return bring::renewed(now.main_pid, &workers);
     }
     up(host, unit, Act::Restart)
