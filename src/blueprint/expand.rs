@@ -181,7 +181,7 @@ impl<'a> Scopes<'a> {
                 if misfit.rendered {
                     fault.message = self.inputs.hide(&fault.message);
                 }
-                fault.into()
+                self.of_inputs(step, fault).into()
             }
             Refusal::Kind(error) => self.refused(step, error),
         })
@@ -203,7 +203,21 @@ impl<'a> Scopes<'a> {
         if !fault.advice.is_empty() {
             placed.advice.clone_from(&fault.advice);
         }
-        placed.into()
+        self.of_inputs(step, placed).into()
+    }
+
+    /// The fault is one of inputs where the refused step is made of some that were given: defaults alone are what the blueprint's author
+    /// has seen.
+    fn of_inputs(&self, step: &Step, mut fault: Fault) -> Fault {
+        let settings = texts(&step.settings);
+        let is_used = |name: &str| settings.iter().any(|text| is_template(text) && names_input(text, name));
+        let given = self.inputs.list().iter().filter(|input| input.is_given() && is_used(&input.name));
+        let given: Vec<String> = given.map(|input| format!("{} ({})", input.name, input.origin)).collect();
+        if fault.class == Class::Blueprint && !given.is_empty() {
+            fault.class = Class::Usage;
+            fault.evidence.push(format!("inputs that were given for it: {}", given.join(", ")));
+        }
+        fault
     }
 
     /// The settings with their templates rendered.
@@ -357,6 +371,12 @@ impl Context for StepContext<'_> {
             _ => self.scopes.ask(step, |kind, settings, context| (kind.offer)(settings, context)),
         }
     }
+}
+
+/// Does the template `text` use the input `name`?
+fn names_input(text: &str, name: &str) -> bool {
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    text.split("inputs.").skip(1).any(|rest| rest.strip_prefix(name).is_some_and(|rest| !rest.starts_with(is_word)))
 }
 
 /// Every text in `node`.

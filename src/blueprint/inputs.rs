@@ -29,6 +29,11 @@ pub struct Input {
 }
 
 impl Input {
+    /// Did somebody choose its value, now or in an earlier run?
+    pub fn is_given(&self) -> bool {
+        !self.generated && !matches!(self.origin, Origin::Default | Origin::Generated)
+    }
+
     /// Its value for people; of a secret only that it is one.
     pub fn shown(&self) -> String {
         match (self.secret, self.pending) {

@@ -1,5 +1,7 @@
 //! Conditions, differences between hosts, types of settings, secrets.
 
+use distro::Class;
+
 use super::super::expand::{ExpandedStep, expand, next_lines, warnings};
 use super::*;
 
@@ -78,6 +80,29 @@ fn a_step_whose_condition_does_not_hold_is_skipped() {
     let on = inputs(&blueprint, &[("tls", "own"), ("file", "/x")], &[]).unwrap();
     let steps = expand(&blueprint, &on, &direct(), &debian()).unwrap();
     assert!(steps.iter().all(|step| step.skipped_by.is_none() && step.resources.len() == 1));
+}
+
+#[test]
+fn what_a_given_input_makes_wrong_is_no_fault_of_the_blueprint() {
+    let blueprint = blueprint(
+        "[inputs.port]\ntype = \"text\"\ndefault = \"high\"\n[inputs.port_b]\ntype = \"text\"\ndefault = \"80\"\n\
+         [[step]]\nid = \"a\"\nkind = \"note\"\ntext = \"x\"\nport = \"{{ inputs.port }}\"\n",
+    );
+    for (given, class, told) in [
+        (&[][..], Class::Blueprint, None),
+        (&[("port_b", "81")], Class::Blueprint, None),
+        (&[("port", "low"), ("port_b", "81")], Class::Usage, Some("inputs that were given for it: port (--set)")),
+    ] {
+        let given = inputs(&blueprint, given, &[]).unwrap();
+        let error = expand(&blueprint, &given, &direct(), &debian()).unwrap_err();
+        let fault = Fault::find(&error).unwrap();
+        assert_eq!(fault.class, class, "{fault:?}");
+        assert_eq!(
+            fault.evidence.iter().map(String::as_str).find(|line| line.starts_with("inputs")),
+            told,
+            "{fault:?}"
+        );
+    }
 }
 
 const SECRET: &str = "[inputs.password]\ntype = \"secret\"\ngenerate = 24\n";
