@@ -7,6 +7,7 @@ mod asked;
 pub mod definition;
 mod known;
 mod logins;
+mod names;
 mod solution;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! `packages`: packages of the distribution or of a repository that an earlier step adds.
 
 use anyhow::Result;
+use distro::packages::Manager;
 use distro::{Class, Fault};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,17 +40,18 @@ impl Kind for Settings {
         if self.names.is_empty() {
             return Err(refused("'names' is empty".to_owned()).advice("name a package, or leave the step out").into());
         }
-        if let Some(name) = self.names.iter().find(|name| !is_package_name(name)) {
-            return Err(refused(format!("'{name}' is not the name of a package"))
-                .advice("lower-case letters, digits and + - . only, at least two of them; versions are pinned by a repository's 'pins'")
-                .into());
+        // What has none of these managers is refused as a host.
+        let manager = Manager::of(cx.facts()).unwrap_or(Manager::Apt);
+        if let Some(name) = self.names.iter().find(|name| !manager.is_package_name(name)) {
+            let advice = format!("{}; versions are pinned by a repository's 'pins'", manager.package_names());
+            return Err(refused(format!("'{name}' is not the name of a package")).advice(advice).into());
         }
         if let Some(unit) =
             self.services.iter().find(|unit| unit.is_empty() || unit.contains(|c: char| c.is_whitespace() || c == '/'))
         {
             return Err(refused(format!("'{unit}' is not the name of a service")).into());
         }
-        if let Some(version) = self.version.as_ref().filter(|version| !is_version(version)) {
+        if let Some(version) = self.version.as_ref().filter(|version| !manager.is_package_version(version)) {
             return Err(refused(format!("'{version}' is not a version"))
                 .advice("write it as version = \"3.9\", without an epoch where it does not matter")
                 .into());
@@ -58,29 +60,9 @@ impl Kind for Settings {
     }
 }
 
-fn is_version(version: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || ".+-~:".contains(c);
-    version.starts_with(|c: char| c.is_ascii_digit()) && version.chars().all(good)
-}
-
-/// As Debian's policy has it (5.6.7), with `:arch` where it is a foreign one.
-fn is_package_name(name: &str) -> bool {
-    let lower = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
-    };
-    let (name, architecture) = name.split_once(':').unwrap_or((name, "any"));
-    let starts_well = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    // apt takes `name-` as "remove it" and `name+` as "install it" where there is no package of that name.
-    name.len() >= 2
-        && lower(name)
-        && starts_well(name)
-        && !name.ends_with('-')
-        && lower(architecture)
-        && starts_well(architecture)
-}
-
 #[cfg(test)]
 mod tests {
+    use distro::facts::PackageManager;
     use serde_json::json;
 
     use super::*;
@@ -96,12 +78,19 @@ mod tests {
     }
 
     #[test]
-    fn names_of_packages() {
-        for name in ["redis-server", "g++", "libc6:i386", "0ad", "python3.11"] {
-            assert!(is_package_name(name), "{name}");
-        }
-        for name in ["", "a", "Redis", "-y", "a b", "a=1", "a/b", "nginx-", "libc6:", "a\n", "ä1", "redis*"] {
-            assert!(!is_package_name(name), "{name}");
+    fn names_and_versions_are_those_of_the_hosts_package_manager() {
+        let names = "'mod_ssl' is not the name of a package";
+        for (manager, settings, wanted) in [
+            (PackageManager::Apt, json!({"names": ["mod_ssl"]}), Some(names)),
+            (PackageManager::Dnf, json!({"names": ["mod_ssl", "NetworkManager"]}), None),
+            (PackageManager::Zypper, json!({"names": ["perl-DBI"], "version": "1.643^1"}), None),
+            (PackageManager::Apt, json!({"names": ["perl"], "version": "1.643^1"}), Some("'1.643^1' is not a version")),
+            (PackageManager::Yum, json!({"names": ["@core"]}), Some("'@core' is not the name of a package")),
+        ] {
+            let mut step = Step::new("s");
+            step.facts.package_manager = Some(manager);
+            let error = step.expand::<Settings>(settings).err().map(|error| error.to_string());
+            assert_eq!(error, wanted.map(|why| format!("step 's': {why}")));
         }
     }
 }
