@@ -109,6 +109,22 @@ impl Manager {
         }
     }
 
+    /// Is a repository's login sent to all its addresses? apt has one for each server.
+    pub fn has_one_login(self) -> bool {
+        match self {
+            Manager::Apt => false,
+            Manager::Dnf | Manager::Yum | Manager::Zypper => true,
+        }
+    }
+
+    /// A name that no repository may have: the section of its files that is so called is about the package manager itself.
+    pub fn reserved_name(self) -> Option<&'static str> {
+        match self {
+            Manager::Apt => None,
+            Manager::Dnf | Manager::Yum | Manager::Zypper => Some("main"),
+        }
+    }
+
     /// What no login may have in it, since there is no way to write it down.
     pub fn unwritable(self) -> Option<&'static str> {
         match self {

@@ -102,7 +102,7 @@ impl Kind for Settings {
             }
             _ => return Err(refused(cx, "one of 'key' and 'key_url' is needed", "say where its key is")),
         };
-        let mut mirrors = mirrored(cx.network(), self.uris.iter_mut());
+        let mut mirrors = mirrored(cx.network(), &mut self.uris, manager.has_one_login());
         let logged_in = mirrors.iter().find_map(|mirror| Some((mirror, mirror.login.as_ref()?)));
         if let (Some((mirror, login)), Some(words)) = (logged_in, manager.unwritable())
             && [&login.user, &login.password].iter().any(|text| text.contains(words))
@@ -118,7 +118,7 @@ impl Kind for Settings {
             return Err(Fault::new(Class::Usage, message).advice(advice).into());
         }
         let login = logged_in.map(|(_, login)| login.clone());
-        mirrors.extend(mirrored(cx.network(), self.key_url.iter_mut()));
+        mirrors.extend(self.key_url.as_mut().and_then(|url| stood_for(cx.network(), url)));
         let own = mirrors.iter().find_map(|mirror| mirror.key.clone());
         self.uris.dedup();
         if let Some(own) = own {
@@ -165,16 +165,29 @@ impl Kind for Settings {
     }
 }
 
-/// Lets mirrors stand for `urls`, and gives those that do.
-fn mirrored<'u>(network: &Setting, urls: impl Iterator<Item = &'u mut String>) -> Vec<Mirror> {
-    let mut mirrors: Vec<Mirror> = Vec::new();
-    for url in urls {
-        if let Some((mirror, asked)) = network.mirror_of(url) {
-            *url = asked;
-            mirrors.push(mirror.clone());
-        }
+/// Lets a mirror stand for `url`, and gives it, where one does.
+fn stood_for(network: &Setting, url: &mut String) -> Option<Mirror> {
+    let (mirror, asked) = network.mirror_of(url)?;
+    *url = asked;
+    Some(mirror.clone())
+}
+
+/// Lets mirrors stand for `urls`, and gives those that do. Where all of `urls` get `one_login`, those stay alone that the first login is for: the
+/// others are alternatives, and would be told a password that is none of theirs.
+fn mirrored(network: &Setting, urls: &mut Vec<String>, one_login: bool) -> Vec<Mirror> {
+    let mut stood: Vec<(String, Option<Mirror>)> = Vec::new();
+    for mut url in urls.drain(..) {
+        let mirror = stood_for(network, &mut url);
+        stood.push((url, mirror));
     }
-    mirrors
+    let login_of = |mirror: &Option<Mirror>| mirror.as_ref().and_then(|mirror| mirror.login.clone());
+    let first = stood.iter().find_map(|(_, mirror)| login_of(mirror)).filter(|_| one_login);
+    if first.is_some() {
+        stood.retain(|(_, mirror)| login_of(mirror) == first);
+    }
+    let (left, mirrors): (Vec<String>, Vec<Option<Mirror>>) = stood.into_iter().unzip();
+    *urls = left;
+    mirrors.into_iter().flatten().collect()
 }
 
 impl Settings {
@@ -183,6 +196,12 @@ impl Settings {
         // apt reads no file whose name has other characters.
         if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
             return Err(format!("'{name}' cannot be the name of a repository: letters, digits and - _ . only"));
+        }
+        if manager.reserved_name() == Some(name) {
+            let manager = manager.name();
+            return Err(format!(
+                "'{name}' cannot be the name of a repository: {manager} takes it for its own settings"
+            ));
         }
         for (key, values) in [("uris", &self.uris), ("fingerprints", &self.fingerprints)] {
             if values.is_empty() {
@@ -346,6 +365,88 @@ mod tests {
         assert_eq!(asked(Vec::new()).0, resources[1..]);
     }
 
+    /// Where a login is sent to all addresses of a repository, none is left that it is not for.
+    #[test]
+    fn a_login_is_for_the_mirrors_that_have_it() {
+        let fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
+        let other = "89ABCDEF0123456789ABCDEF0123456789ABCDEF";
+        let mirror = |name: &str, user: Option<&str>, key| Mirror {
+            of: format!("https://{name}.example.net"),
+            url: format!("https://{name}.corp"),
+            key,
+            login: user.map(|user| Login { user: user.into(), password: "hunter2".into() }),
+        };
+        let own = || {
+            let from = KeyFrom::Url("https://q.corp/own.asc".into());
+            Some(distro::network::Key { fingerprints: vec![other.into()], from })
+        };
+        let with_p = "https://p.corp/r";
+        for (case, (mirrors, with_rpm, with_apt, key)) in [
+            (
+                vec![mirror("p", Some("jo"), None)],
+                &[with_p][..],
+                &[with_p, "https://q.example.net/r"][..],
+                [fingerprint; 2],
+            ),
+            (
+                vec![mirror("q", Some("jo"), None)],
+                &["https://q.corp/r"],
+                &["https://p.example.net/r", "https://q.corp/r"],
+                [fingerprint; 2],
+            ),
+            (
+                vec![mirror("p", None, None), mirror("q", Some("jo"), own())],
+                &["https://q.corp/r"],
+                &[with_p, "https://q.corp/r"],
+                [other; 2],
+            ),
+            (
+                vec![mirror("p", Some("jo"), None), mirror("q", Some("jo"), None)],
+                &[with_p, "https://q.corp/r"],
+                &[with_p, "https://q.corp/r"],
+                [fingerprint; 2],
+            ),
+            (
+                vec![mirror("p", Some("jo"), None), mirror("q", Some("ju"), own())],
+                &[with_p],
+                &[with_p, "https://q.corp/r"],
+                [fingerprint, other],
+            ),
+            (
+                vec![mirror("p", None, None)],
+                &[with_p, "https://q.example.net/r"],
+                &[with_p, "https://q.example.net/r"],
+                [fingerprint; 2],
+            ),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for manager in [PackageManager::Dnf, PackageManager::Yum, PackageManager::Zypper, PackageManager::Apt] {
+                let is_apt = manager == PackageManager::Apt;
+                let mut step = Step::new("vendor");
+                step.facts.package_manager = Some(manager);
+                let given = Given { mirrors: Some(mirrors.clone()), ..Given::default() };
+                step.network = Setting::settle(&given, None, false, &|_| None).unwrap().0;
+                let suites: &[&str] = if is_apt { &["./"] } else { &[] };
+                let resources = step
+                    .expand::<Settings>(json!({
+                        "uris": ["https://p.example.net/r", "https://q.example.net/r"], "suites": suites,
+                        "key_url": "https://k.example.net/key.asc", "fingerprints": [fingerprint],
+                    }))
+                    .unwrap();
+                let of_sort = |sort: &str| resources.iter().find(|resource| resource.sort() == sort).unwrap();
+                let asked: Vec<String> = of_sort("repository").endpoints().into_iter().map(|one| one.url).collect();
+                let (wanted, index) =
+                    if is_apt { (with_apt, "/InRelease") } else { (with_rpm, "/repodata/repomd.xml") };
+                let wanted: Vec<String> = wanted.iter().map(|uri| format!("{uri}{index}")).collect();
+                assert_eq!(asked, wanted, "{manager:?}, case {case}");
+                let pinned = String::from_utf8(of_sort("keyring").claims()[0].wants.clone()).unwrap();
+                assert_eq!(pinned, key[usize::from(is_apt)], "{manager:?}, case {case}");
+            }
+        }
+    }
+
     #[test]
     fn a_login_that_cannot_be_written_down_is_refused() {
         for (manager, password, fits) in [
@@ -422,5 +523,12 @@ mod tests {
         for name in ["", "a b", "../x", ".x", "a/b", "ä"] {
             assert!(with(json!({})).check(name, Manager::Apt).is_err(), "{name}");
         }
+        let bare = || with(json!({"suites": [], "components": []}));
+        for manager in [Manager::Dnf, Manager::Yum, Manager::Zypper] {
+            let why = bare().check("main", manager).unwrap_err();
+            assert!(why.starts_with("'main' cannot be the name of a repository"), "{why}");
+            assert_eq!(bare().check("main2", manager), Ok(()));
+        }
+        assert_eq!(with(json!({})).check("main", Manager::Apt), Ok(()));
     }
 }
