@@ -365,6 +365,16 @@ impl Manager {
         }
     }
 
+    /// Files that define repositories and that only root may read: what is in them, [`Manager::repositories`] does not tell.
+    pub fn hidden_definitions(self) -> Vec<PathBuf> {
+        match self {
+            // apt itself reads as the user who calls it.
+            Manager::Apt => Vec::new(),
+            Manager::Dnf | Manager::Yum => rpm::repos::hidden(Path::new(rpm::definition::FOLDER)),
+            Manager::Zypper => rpm::repos::hidden(Path::new(zypper::FOLDER)),
+        }
+    }
+
     /// Every repository that the host has.
     ///
     /// # Errors

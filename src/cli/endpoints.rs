@@ -29,6 +29,9 @@ pub fn run(context: &Context, args: &EndpointsArgs) -> Result<i32> {
     let mut wanted: Vec<Wanted> = named.iter().cloned().map(Wanted::ours).collect();
     if resources.iter().any(|(_, _, resource)| resource.packages().is_some()) {
         wanted.extend(endpoints::of_package_manager(&host, &named)?);
+        if let Some(why) = endpoints::unseen(&host) {
+            context.bus.warn(format!("{why}: what is asked for there is not in this list"));
+        }
     }
     let reached = endpoints::hosts(&host, &wanted);
     context.print(&if context.json() {

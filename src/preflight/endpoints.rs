@@ -75,6 +75,13 @@ pub fn of_package_manager(host: &Host, ours: &[Endpoint]) -> Result<Vec<Wanted>>
     Ok(entries.filter(|one| !ours.iter().any(|our| our.url == one.endpoint.url)).collect())
 }
 
+/// What of that is not known, in words; none where all of it is.
+pub fn unseen(host: &Host) -> Option<String> {
+    let files: Vec<String> =
+        host.packages().hidden_definitions().iter().map(|file| file.display().to_string()).collect();
+    (!files.is_empty()).then(|| format!("only root may read {}", files.join(", ")))
+}
+
 /// The hosts of `wanted`, each once for a port.
 pub fn hosts(host: &Host, wanted: &[Wanted]) -> Vec<Reached> {
     let network = host.runner.network();

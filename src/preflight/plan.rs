@@ -94,6 +94,11 @@ pub fn for_plan<'r>(
     if packages_change {
         // Its whole index is fetched, whichever repository a package comes from.
         let mut wanted = endpoints::of_package_manager(host, &named)?;
+        if let Some(why) = endpoints::unseen(host) {
+            let required = "the addresses in it are reachable";
+            let check = Check::new("repositories", Class::Permission, format!("not known: {why}"), required);
+            checks.push(check.warning("run `surefoot preflight` as root"));
+        }
         let by_https = named.iter().any(|endpoint| endpoint.url.starts_with("https://"));
         if let Some((path, package)) = manager.filter(|_| by_https).and_then(Manager::lacks_https) {
             let check = Check::new("https", Class::Package, format!("there is no {path}"), "what fetches by https");

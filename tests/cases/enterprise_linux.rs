@@ -411,8 +411,14 @@ fn login_reaches_dnf((suite, package, _): Place) -> Result<()> {
     let mirror = format!("of = '{vendor}'\nurl = '{}/el9'\nuser = '{user}'\npassword_file = 'mirror.pw'\n", web.url());
     host.write("/root/mirrors.toml", format!("[[mirror]]\n{mirror}"), 0o600)?;
     host.write("/root/mirror.pw", password, 0o600)?;
+    host.sh("chmod 755 /root")?;
     let before = Digest::of(&host)?;
     host.surefoot("install /root/cache --yes --mirrors /root/mirrors.toml")?.ok()?;
+    // What has the login is root's, and nobody else's plan fails for it.
+    let by_nobody = |what: &str| host.run(["surefoot", what, "/root/cache"]).as_user("nobody").output()?.ok();
+    ensure_said(&by_nobody("plan")?, "hidden: the repositories of dnf")?;
+    ensure_said(&by_nobody("endpoints")?, "only root may read /etc/yum.repos.d/lab.repo")?;
+    by_nobody("preflight")?;
     ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;
     let told = host.sh("cat /var/lib/surefoot/cache/journal /var/log/surefoot/cache/*.jsonl")?;
     ensure!(!told.contains(password) && !told.contains("releasever}%41"), "{told}");

@@ -1,6 +1,8 @@
 //! Repositories as files in a folder define them: what dnf, yum and zypper have in common.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -18,11 +20,11 @@ struct Repo {
     options: BTreeMap<String, String>,
 }
 
-/// Every repository below `folder`, switched off or not.
-fn sections(folder: &Path) -> Result<Vec<Repo>> {
+/// The files below `folder` that define repositories.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         listing => {
             for entry in listing.with_context(|| format!("reading {}", folder.display()))? {
                 files.push(entry.with_context(|| format!("reading {}", folder.display()))?.path());
@@ -31,12 +33,32 @@ fn sections(folder: &Path) -> Result<Vec<Repo>> {
     }
     files.retain(|file| file.extension().is_some_and(|end| end == "repo"));
     files.sort();
+    Ok(files)
+}
+
+/// Every repository below `folder`, switched off or not.
+fn sections(folder: &Path) -> Result<Vec<Repo>> {
+    of_files(files(folder)?)
+}
+
+fn of_files(files: Vec<PathBuf>) -> Result<Vec<Repo>> {
     let mut repos = Vec::new();
     for file in files {
         let text = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
         repos.extend(parse(&file, &String::from_utf8_lossy(&text)));
     }
     Ok(repos)
+}
+
+/// Files below `folder` that define repositories and that only root may read, as those with a login; none for root.
+pub fn hidden(folder: &Path) -> Vec<PathBuf> {
+    let mut files = files(folder).unwrap_or_default();
+    files.retain(|file| is_hidden(file));
+    files
+}
+
+fn is_hidden(file: &Path) -> bool {
+    File::open(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 /// INI, with values that go on in lines that begin with white space.
@@ -159,14 +181,16 @@ pub fn without(folder: &Path, option: &str) -> Result<Vec<String>> {
     Ok(sections(folder)?.into_iter().filter(is_silent).map(|repo| repo.id).collect())
 }
 
-/// Every repository below `folder` that is switched on. `release` stands for `$releasever` in addresses; a file each in
-/// `variables` has what stands for its name.
+/// Every repository below `folder` that is switched on, but for those in files that are [`hidden`]. `release` stands for `$releasever` in
+/// addresses; a file each in `variables` has what stands for its name.
 ///
 /// # Errors
 /// Where a file that defines some cannot be read.
 pub fn repositories(facts: &Facts, release: &str, folder: &Path, variables: &Path) -> Result<Vec<Entry>> {
     let variables = self::variables(facts, release, variables);
-    Ok(sections(folder)?.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
+    let mut files = files(folder)?;
+    files.retain(|file| !is_hidden(file));
+    Ok(of_files(files)?.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
 }
 
 /// What stands for `$name` in addresses: the package manager's own, and a file each for the host's.

@@ -12,7 +12,7 @@ use crate::packages::definition::{Definition, Part, Rival};
 use crate::rpm::repos;
 
 /// Where repositories are defined.
-const FOLDER: &str = "/etc/zypp/repos.d";
+pub const FOLDER: &str = "/etc/zypp/repos.d";
 
 /// Where our repository `name` is defined.
 pub fn definition_path(name: &str) -> PathBuf {

@@ -18,7 +18,7 @@ use crate::rpm::{FETCH_LIMIT, LOCK};
 use crate::{Command, Host, locks};
 
 pub use asked::asked_for;
-pub use definition::{definition_path, keyring_path, login, login_path, parts, repositories, rival};
+pub use definition::{FOLDER, definition_path, keyring_path, login, login_path, parts, repositories, rival};
 pub use index::{has_any, index, remove_index, update};
 pub use own_proxy::{PROXY, own_proxy};
 pub use said::is_stale_index;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::directory::Directory;
 use super::file::File;
+use super::paths;
 use crate::undo::Undo;
 use crate::{Change, Claim, Cx, Endpoint, Probe, Resource, Stage};
 
@@ -68,6 +69,36 @@ impl Repository {
         )
         .evidence([format!("{file}: {}", rival.says)])
         .advice(format!("remove {file} if nobody needs it, then run again")))
+    }
+
+    fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
+        self.refuse_rival(self.manager.rival(&self.definition)?)?;
+        let mut changes = Vec::new();
+        let keyrings = self.keyrings();
+        if files::stat(cx.look, Path::new(&keyrings.path))?.is_none() {
+            match keyrings.probe(cx)? {
+                Probe::Changes(folder) => changes.extend(folder),
+                other => return Ok(other),
+            }
+        }
+        for (item, file) in self.parts() {
+            match file.probe(cx)? {
+                Probe::InPlace(_) => {}
+                Probe::Changes(parts) => changes.extend(parts.into_iter().map(|change| Change {
+                    item: format!("{item} {}", change.item),
+                    summary: format!("{item}: {}", change.summary),
+                    ..change
+                })),
+                // The folder is among the changes.
+                Probe::Pending(_) if !changes.is_empty() => {
+                    let undo = Undo::RemoveFile { path: file.path.clone() };
+                    let change = Change::new(format!("{item} content"), format!("{item}: create"), undo);
+                    changes.push(Change { wrote: Some(file.content), ..change });
+                }
+                other => return Ok(other),
+            }
+        }
+        Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) })
     }
 
     /// The folder for keyrings, which hosts as old as Debian 11 do not have.
@@ -133,33 +164,8 @@ impl Resource for Repository {
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        self.refuse_rival(self.manager.rival(&self.definition)?)?;
-        let mut changes = Vec::new();
-        let keyrings = self.keyrings();
-        if files::stat(cx.look, Path::new(&keyrings.path))?.is_none() {
-            match keyrings.probe(cx)? {
-                Probe::Changes(folder) => changes.extend(folder),
-                other => return Ok(other),
-            }
-        }
-        for (item, file) in self.parts() {
-            match file.probe(cx)? {
-                Probe::InPlace(_) => {}
-                Probe::Changes(parts) => changes.extend(parts.into_iter().map(|change| Change {
-                    item: format!("{item} {}", change.item),
-                    summary: format!("{item}: {}", change.summary),
-                    ..change
-                })),
-                // The folder is among the changes.
-                Probe::Pending(_) if !changes.is_empty() => {
-                    let undo = Undo::RemoveFile { path: file.path.clone() };
-                    let change = Change::new(format!("{item} content"), format!("{item}: create"), undo);
-                    changes.push(Change { wrote: Some(file.content), ..change });
-                }
-                other => return Ok(other),
-            }
-        }
-        Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) })
+        let what = format!("the repositories of {}", self.manager.name());
+        paths::unless_hidden(cx, &what, self.look(cx))
     }
 
     fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
