@@ -87,26 +87,27 @@ pub fn run(context: &Context, args: &InstallArgs) -> Result<i32> {
     let (orphans, bygone) = (plan.orphans.clone(), plan.bygone.clone());
     let expand =
         |facts: &distro::Facts| super::product::expand(&product.network, &product.blueprint, &product.inputs, facts);
-    let mut install = Install::new(&mut session, &expand);
+    let mut install = Install::new(&mut session, &expand, &mut product.others);
     let done = install.run(plan);
     let (mut tally, mut position) = (install.tally, install.position);
     let mut taken = None;
     let done = done.and_then(|()| {
         if args.prune && !orphans.is_empty() {
-            let orphaned = |id: &str| orphans.iter().any(|orphan| orphan == id);
+            let orphaned = |id: &str| orphans.iter().chain(&bygone).any(|orphan| orphan == id);
             let taken = taken.insert(Taken::default());
             uninstall::take_back(&mut session, &orphaned, false, &mut product.others, taken)?;
             // Services that stay take up what is left of their configuration, and nothing that stays may have gone with the rest.
             let left =
                 plan::make(&expand, &host, &distro::Facts::gather(Path::new("/"))?, &session.state, &session.key)?;
-            let mut install = Install::new(&mut session, &expand);
+            let mut install = Install::new(&mut session, &expand, &mut product.others);
             let done = install.run(left);
             tally.changed += install.tally.changed;
             tally.restarted += install.tally.restarted;
             position = install.position;
             done?;
         }
-        bygone.into_iter().try_for_each(|resource| session.record_later(Record::Forgotten { resource }))
+        let forgotten: Vec<String> = bygone.into_iter().filter(|id| session.state.resources.contains_key(id)).collect();
+        forgotten.into_iter().try_for_each(|resource| session.record_later(Record::Forgotten { resource }))
     });
     end(context, &mut session, &product, (tally, taken), position, done)
 }

@@ -7,10 +7,12 @@ use super::PlanArgs;
 use super::context::Context;
 use super::product::{Product, Source, Unclear};
 use crate::blueprint::builtin_names;
+use crate::engine::event::ChangeTold;
 use crate::engine::plan::Plan;
 use crate::engine::planfile;
 use crate::engine::redact::Redactor;
 use crate::engine::session;
+use crate::engine::state::Item;
 use crate::preflight::{self, Check};
 use crate::report::plan::{Answer, Counts, InputTold, PlanTold, ResourceTold, SCHEMA, StepTold};
 
@@ -54,6 +56,11 @@ pub fn told(product: &Product, plan: &Plan, redactor: &Redactor) -> PlanTold {
         .filter(|entry| plan.steps.iter().all(|step| step.id != entry.step))
         .map(|entry| resource(product, entry))
         .collect();
+    for id in &plan.replaced {
+        let step = id.split('/').next();
+        let of_it = steps.iter_mut().find(|known| Some(known.id.as_str()) == step);
+        of_it.into_iter().for_each(|step| step.resources.push(replaced(product, id)));
+    }
     if !own.is_empty() {
         let id = crate::engine::plan::OWN_STEP.to_owned();
         steps.insert(0, StepTold { kind: id.clone(), id, resources: own });
@@ -84,6 +91,25 @@ pub fn told(product: &Product, plan: &Plan, redactor: &Redactor) -> PlanTold {
 
 fn resources(product: &Product, plan: &Plan, step: &str) -> Vec<ResourceTold> {
     plan.entries.iter().filter(|entry| entry.step == step).map(|entry| resource(product, entry)).collect()
+}
+
+/// What another resource takes the place of: all of it goes.
+fn replaced(product: &Product, id: &str) -> ResourceTold {
+    let known = product.state.resources.get(id);
+    let items = known.into_iter().flat_map(|known| &known.items);
+    let going = |item: &Item| ChangeTold {
+        item: item.item.clone(),
+        summary: format!("take back {}, which is not asked for any more", item.item),
+        diff: None,
+    };
+    ResourceTold {
+        id: id.to_owned(),
+        stage: None,
+        answer: Answer::Changes,
+        why: None,
+        ownership: known.map(|known| known.ownership().name().to_owned()),
+        changes: items.map(going).collect(),
+    }
 }
 
 fn resource(product: &Product, entry: &crate::engine::plan::Entry) -> ResourceTold {

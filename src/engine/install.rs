@@ -1,6 +1,6 @@
 //! Brings the host to what the plan says: resource by resource, probe, intent, apply, probe, outcome.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -14,6 +14,8 @@ use super::packages::services_first;
 use super::plan::{self, Expand, Plan, Wanted};
 use super::session::{Session, told};
 use super::stage::Launched;
+use super::state::State;
+use super::uninstall::{self, Taken};
 
 /// How many resources were brought how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(super) type Here = (Place, Option<(usize, usize)>);
 pub struct Install<'s, 'a> {
     pub(super) session: &'s mut Session<'a>,
     expand: &'s Expand<'s>,
+    /// The states of the other products on this host.
+    others: &'s mut HashMap<String, State>,
     /// So far.
     pub tally: Tally,
     /// Which resource is in hand, and of how many.
@@ -59,10 +63,11 @@ pub(super) struct StepAtWork {
 
 impl<'s, 'a> Install<'s, 'a> {
     /// A run that has done nothing yet.
-    pub fn new(session: &'s mut Session<'a>, expand: &'s Expand<'s>) -> Self {
+    pub fn new(session: &'s mut Session<'a>, expand: &'s Expand<'s>, others: &'s mut HashMap<String, State>) -> Self {
         Self {
             session,
             expand,
+            others,
             tally: Tally::default(),
             position: None,
             turns: (0, 0),
@@ -108,11 +113,24 @@ impl<'s, 'a> Install<'s, 'a> {
                 self.session.bus.say(What::StageStarted);
             }
             match stage {
-                Stage::Packages => self.bring_packages(entries, &services, launched)?,
+                Stage::Packages => self.bring_packages(entries, plan, &services, launched)?,
                 _ => self.bring_stage(stage, entries, launched)?,
             }
             self.end_steps();
         }
+        Ok(())
+    }
+
+    /// Takes back what other resources took the place of.
+    pub(super) fn drop_replaced(&mut self, plan: &Plan) -> Result<()> {
+        if plan.replaced.is_empty() {
+            return Ok(());
+        }
+        let here = self.here();
+        let mut taken = Taken::default();
+        uninstall::take_back(self.session, &|id| plan.is_going(id), false, self.others, &mut taken)?;
+        self.tally.changed += plan.replaced.len();
+        self.go_to(here);
         Ok(())
     }
 

@@ -145,11 +145,14 @@ impl Install<'_, '_> {
     pub(super) fn bring_packages(
         &mut self,
         sets: Vec<Wanted>,
+        plan: &Plan,
         services: &ServicesFirst,
         launched: &mut VecDeque<Launched>,
     ) -> Result<()> {
         self.session.check_stop()?;
         self.finish_packages(&sets)?;
+        // Before anything comes: a key that is not pinned any more lets no package in.
+        self.drop_replaced(plan)?;
         let mut wanted = self.missing_sets(sets)?;
         let Some(first) = wanted.first() else { return Ok(()) };
         let (step, id, _) = &first.entry;

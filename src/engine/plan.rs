@@ -48,6 +48,8 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// Resources of the journal that the blueprint no longer names, and of which there is something to take back.
     pub orphans: Vec<String>,
+    /// Those whose place another resource takes: they are taken back without being asked for.
+    pub replaced: Vec<String>,
     /// Those of which there is not: they are forgotten.
     pub bygone: Vec<String>,
 }
@@ -135,8 +137,19 @@ pub fn make(blueprint: &Expand<'_>, host: &Host, facts: &Facts, state: &State, k
     let mut unnamed: Vec<String> =
         state.resources.keys().filter(|id| !entries.iter().any(|entry| entry.id == **id)).cloned().collect();
     unnamed.sort();
-    let (orphans, bygone) = unnamed.into_iter().partition(|id| state.has_to_undo(id));
-    Ok(Plan { steps, entries, orphans, bygone })
+    let (left, bygone): (Vec<String>, Vec<String>) = unnamed.into_iter().partition(|id| state.has_to_undo(id));
+    let named = || entries.iter().map(|entry| (entry.step.as_str(), entry.resource.as_ref()));
+    let (replaced, orphans) = left.into_iter().partition(|id| is_replaced(id, named()));
+    Ok(Plan { steps, entries, orphans, replaced, bygone })
+}
+
+/// Is there one among `named`, each with its step, that takes the place of what was called `id`?
+fn is_replaced<'r>(id: &str, mut named: impl Iterator<Item = (&'r str, &'r dyn Resource)>) -> bool {
+    let Some((was_of, (sort, key))) = id.split_once('/').and_then(|(step, rest)| Some((step, rest.split_once(':')?)))
+    else {
+        return false;
+    };
+    named.any(|(step, resource)| step == was_of && resource.takes_the_place_of(sort, key))
 }
 
 /// Asks at once what several probes will ask.
@@ -177,7 +190,12 @@ pub fn probe(look: &Look<'_>, state: &State, key: &[u8], id: &str, resource: &dy
 impl Plan {
     /// Is everything in place?
     pub fn is_done(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry.probe, Probe::InPlace(_)))
+        self.replaced.is_empty() && self.entries.iter().all(|entry| matches!(entry.probe, Probe::InPlace(_)))
+    }
+
+    /// Is `id` to be taken back in any case, or is there nothing of it to be taken back? Neither of these keeps from going what the other has.
+    pub fn is_going(&self, id: &str) -> bool {
+        self.replaced.iter().chain(&self.bygone).any(|going| going == id)
     }
 
     /// Names of files, packages, units that two products want to be different.
@@ -240,6 +258,9 @@ impl Plan {
         for orphan in &self.orphans {
             text.push_str(&format!("orphan {orphan}\n"));
         }
+        for replaced in &self.replaced {
+            text.push_str(&format!("replaced {replaced}\n"));
+        }
         steps::digest(salt, text.as_bytes())
     }
 }
@@ -265,8 +286,27 @@ pub fn renames(steps: &[ExpandedStep], state: &State) -> Vec<Record> {
 mod tests {
     use steps::resources::directory::Directory;
     use steps::resources::file::File;
+    use steps::resources::trusted_keys::TrustedKeys;
 
     use super::*;
+
+    #[test]
+    fn keys_under_other_pins_are_replaced() {
+        let keys: &dyn Resource = &TrustedKeys {
+            manager: Manager::Dnf,
+            repository: "lab".into(),
+            fingerprints: vec!["73DABFA4777D4D7032376F409320E5A9E7C22CE8".into()],
+        };
+        for (id, replaced) in [
+            ("lab/trusted_keys:lab 4e375a02", true),
+            ("other/trusted_keys:lab 4e375a02", false),
+            ("lab/trusted_keys:lab2 4e375a02", false),
+            ("lab/repository:lab", false),
+            ("lab", false),
+        ] {
+            assert_eq!(is_replaced(id, [("lab", keys)].into_iter()), replaced, "{id}");
+        }
+    }
 
     #[test]
     fn two_steps_cannot_want_one_file_to_be_different() {

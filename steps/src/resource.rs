@@ -238,6 +238,12 @@ pub trait Resource: Debug {
         Ok(false)
     }
 
+    /// Does it take the place of the resource of its step that was called so, and that the blueprint no longer names? That is then taken back without
+    /// being asked for.
+    fn takes_the_place_of(&self, _sort: &str, _key: &str) -> bool {
+        false
+    }
+
     /// The secret that stands on the host where `marker` stands in what is wanted, with the path of the file that holds it. Lets
     /// a secret that was generated be found again where surefoot's own memory of it is gone.
     ///

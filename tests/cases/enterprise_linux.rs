@@ -155,9 +155,46 @@ fn a_key_waits_for_rpms_lock() -> Result<()> {
 fn an_uninstall_leaves_what_rpm_leaves() -> Result<()> {
     let (web, repo) = (Web::start()?, RpmRepo::new(&["redis"], Signature::Right, Signature::Right)?);
     let host = host_with(&web, &repo)?;
+    let theirs = RpmRepo::new(&[], Signature::Right, Signature::Right)?;
+    host.write("/root/theirs.asc", theirs.key(), 0o644)?;
+    host.sh("rpm --import /root/theirs.asc")?;
+    let pinned = |url: &str, keys: &[&RpmRepo], more: &str| -> Result<()> {
+        let fingerprints: Vec<&str> = keys.iter().map(|repo| repo.fingerprint()).collect();
+        let blueprint = blueprint(EL9.0, url, "key = \"lab.asc\"", &fingerprints.join("\", \""));
+        host.write_blueprint("cache", &format!("{blueprint}{more}"))?;
+        let keyring: String = keys.iter().map(|repo| repo.key()).collect();
+        host.write("/root/cache/files/lab.asc", keyring, 0o644)
+    };
+    let trusts = |keys: &[&RpmRepo]| -> Result<()> {
+        let mut wanted: Vec<String> = keys.iter().map(|repo| repo.fingerprint()[32..].to_ascii_lowercase()).collect();
+        wanted.sort();
+        let trusted = host.sh("rpm -q --qf '%{VERSION}\n' gpg-pubkey | sort")?;
+        ensure!(trusted.lines().eq(&wanted), "rpm trusts {trusted}");
+        ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")
+    };
+    let first = || pinned(&format!("{}/el9", web.url()), &[&repo, &theirs], "");
+    first()?;
     let before = Digest::of(&host)?;
     host.surefoot("install /root/cache --yes")?.ok()?;
+    trusts(&[&repo, &theirs])?;
+
+    // What is not pinned any more is not trusted any more, but for what was there before.
+    let mut other = RpmRepo::new(&["redis", "nginx"], Signature::Right, Signature::Right)?;
+    web.serve("/other", other.folder());
+    let url = format!("{}/other", web.url());
+    pinned(&url, &[&other], "")?;
+    let key = format!("gpg-pubkey-{}", repo.fingerprint()[32..].to_ascii_lowercase());
+    ensure_said(&host.surefoot("plan -v /root/cache")?.ok()?, &format!("take back package {key}"))?;
+    host.surefoot("install /root/cache --yes")?.ok()?;
+    trusts(&[&other, &theirs])?;
+
+    // A key that was renewed signs by what rpm's first copy does not have.
+    other.renew()?;
+    pinned(&url, &[&other], "\n[[step]]\nid = \"nginx\"\nkind = \"packages\"\nnames = [\"nginx\"]\n")?;
+    host.surefoot("install /root/cache --yes")?.ok()?;
+    trusts(&[&other, &theirs])?;
     host.surefoot("uninstall --purge --yes")?.ok()?;
+    first()?;
     rpm::nothing_is_left(&before, &host, &[])
 }
 

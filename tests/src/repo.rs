@@ -310,6 +310,13 @@ impl Key {
         Ok(Self { home, public, fingerprint })
     }
 
+    /// Gives it a further key to sign with, which it signs with from now on.
+    pub(crate) fn renew(&mut self) -> Result<()> {
+        gpg(&self.home, &["--passphrase", "", "--quick-add-key", &self.fingerprint, "rsa2048", "sign", "never"])?;
+        self.public = gpg(&self.home, &["--armor", "--export"])?;
+        Ok(())
+    }
+
     pub(crate) fn public(&self) -> &str {
         &self.public
     }

@@ -104,6 +104,22 @@ impl RpmRepo {
         Ok(repo)
     }
 
+    /// Renews the key: it has the same fingerprint, and what signs everything from now on is a further key of it.
+    ///
+    /// # Errors
+    /// When a tool refuses.
+    pub fn renew(&mut self) -> Result<()> {
+        self.key.renew()?;
+        for entry in fs::read_dir(self.folder())? {
+            let package = entry?.path();
+            if package.extension().is_some_and(|end| end == "rpm") {
+                self.key.sign_rpm(&package)?;
+            }
+        }
+        tool::tool("createrepo_c", ["--quiet".as_ref(), self.folder().as_os_str()])?;
+        self.key.sign_apart(&self.folder().join("repodata/repomd.xml"))
+    }
+
     /// Adds module metadata to the index, and signs it anew.
     ///
     /// # Errors

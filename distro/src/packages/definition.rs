@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Manager;
+use super::{Manager, Survivor};
 use crate::command::Output;
 use crate::network::{Login, Mirror};
 use crate::{Class, Command, Host, apt, dnf, locks, openpgp, rpm, yum, zypper};
@@ -204,6 +204,17 @@ impl Manager {
                 };
                 Err(fault.advice(advice).into())
             }
+        }
+    }
+
+    /// Takes those of the keys with these names ([`Manager::trusted_keys`]) back that are trusted.
+    ///
+    /// # Errors
+    /// Class `package`, where rpm refuses; `locked` where another process holds rpm's lock.
+    pub fn distrust(self, host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
+        match self {
+            Manager::Apt => Ok(()),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::remove_keys(host, &[rpm::LOCK], names, survivor),
         }
     }
 

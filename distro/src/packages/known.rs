@@ -82,6 +82,18 @@ impl Look<'_> {
         }
     }
 
+    /// When the package manager got its copy of the key `name` ([`Manager::trusted_keys`]), as a stamp that is compared for equality; none where it
+    /// has none.
+    ///
+    /// # Errors
+    /// As [`Look::packages`].
+    pub fn imported(&self, name: &str) -> Result<Option<String>> {
+        match self.host.packages() {
+            Manager::Apt => Ok(None),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => rpm::imported(self, name),
+        }
+    }
+
     /// The package `name`, if something of it is there.
     ///
     /// # Errors

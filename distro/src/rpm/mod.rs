@@ -32,6 +32,9 @@ pub const FETCH_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Name, architecture and version of a package, with its epoch where it has one.
 const FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n";
 
+/// The same of a key, and when it was imported.
+const KEY_FORMAT: &str = "%{NAME}\\t%{ARCH}\\t%{VERSION}-%{RELEASE}\\t%{INSTALLTIME}\\n";
+
 /// What the name of a key begins with.
 pub const KEY: &str = "gpg-pubkey-";
 
@@ -78,15 +81,31 @@ pub fn query(host: &Host, names: &[String]) -> Result<Known> {
 /// # Errors
 /// Where rpm cannot be asked.
 pub fn known_keys(look: &Look<'_>, keys: &[String]) -> Result<Known> {
-    if keys.is_empty() {
-        return Ok(Known::new());
-    }
+    if keys.is_empty() { Ok(Known::new()) } else { Ok(known(parse(all_keys(look)?, keys))) }
+}
+
+/// When the key of that name was imported; none where it is not there.
+///
+/// # Errors
+/// As [`known_keys`].
+pub fn imported(look: &Look<'_>, key: &str) -> Result<Option<String>> {
+    Ok(import_of(all_keys(look)?, key))
+}
+
+/// What rpm says of all keys.
+fn all_keys<'l>(look: &'l Look<'_>) -> Result<&'l str> {
     if look.keys.get().is_none() {
-        let query = Command::new("rpm").args(["-q", "--qf", FORMAT, KEY.trim_end_matches('-')]);
+        let query = Command::new("rpm").args(["-q", "--qf", KEY_FORMAT, KEY.trim_end_matches('-')]);
         let said = query.data().output(&look.host.runner)?.stdout;
         look.keys.get_or_init(|| said);
     }
-    Ok(known(parse(look.keys.get().map_or("", String::as_str), keys)))
+    Ok(look.keys.get().map_or("", String::as_str))
+}
+
+fn import_of(said: &str, key: &str) -> Option<String> {
+    let names = [key.to_owned()];
+    let line = said.lines().rfind(|line| !parse(line, &names).is_empty())?;
+    line.split('\t').nth(3).map(str::to_owned)
 }
 
 /// What is installed of `names`, each with the name that was asked for, in the order in which it came.
@@ -242,6 +261,15 @@ mod tests {
             ("redis", "7.0.15-1.el9"),
         ];
         assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn when_a_key_was_imported() {
+        let said = "gpg-pubkey\t(none)\te7c22ce8-6b0ab420\t1700000000\n\
+                    gpg-pubkey\t(none)\t707d3dd21c718b3f53059d79237caabe4e375a02-6b0b8803\t1700000001\n";
+        for (key, wanted) in [("e7c22ce8", Some("1700000000")), ("4e375a02", Some("1700000001")), ("00000000", None)] {
+            assert_eq!(import_of(said, &format!("{KEY}{key}")).as_deref(), wanted, "{key}");
+        }
     }
 
     #[test]
