@@ -283,7 +283,7 @@ impl<'s, 'a> Install<'s, 'a> {
         let (known, open) = (entry.is_some(), entry.is_some_and(|entry| entry.open));
         let news = entry.and_then(|entry| entry.seen.as_ref()) != Some(seen);
         let claims = self.session.claims(resource);
-        let other_claims = entry.is_some_and(|entry| entry.claims != claims);
+        let other_claims = entry.is_some_and(|entry| entry.idle || entry.claims != claims);
         if !known || other_claims {
             self.session.record_later(Record::Found { resource: id.to_owned(), claims })?;
         }

@@ -64,9 +64,17 @@ pub struct Entry {
     pub seen: Option<Value>,
     /// Was a change begun that has no outcome?
     pub open: bool,
+    /// Was the product uninstalled since? What stays is there for a purge, and wants nothing of the host any more; what it is about is
+    /// still told by its claims.
+    pub idle: bool,
 }
 
 impl Entry {
+    /// What it wants of the host.
+    pub fn wants(&self) -> &[ClaimTold] {
+        if self.idle { &[] } else { &self.claims }
+    }
+
     /// Whose it is.
     pub fn ownership(&self) -> Ownership {
         let made = |item: &Item| {
@@ -236,9 +244,8 @@ impl State {
                 let last = self.last.as_mut().ok_or("an end without a beginning")?;
                 last.ended = Some(result.clone());
                 self.child = None;
-                // What stays of a product that was taken away is there for a purge, and wants nothing of the host any more.
                 if last.action == "uninstall" && !last.unfinished() {
-                    self.resources.values_mut().for_each(|entry| entry.claims.clear());
+                    self.resources.values_mut().for_each(|entry| entry.idle = true);
                 }
             }
         }
@@ -255,14 +262,15 @@ impl State {
 
     /// What `resource` claims by now. A package that this product asks for is no mere dependency of its other packages any more.
     fn claim(&mut self, resource: &str, claims: &[ClaimTold]) {
-        self.entry(resource).claims = claims.to_vec();
+        let entry = self.entry(resource);
+        (entry.claims, entry.idle) = (claims.to_vec(), false);
         if claims.iter().any(|claim| claim.thing.starts_with(PACKAGE)) {
             self.forget_claimed_dependencies();
         }
     }
 
     fn forget_claimed_dependencies(&mut self) {
-        let claims = self.resources.values().flat_map(|entry| &entry.claims);
+        let claims = self.resources.values().flat_map(Entry::wants);
         let asked: BTreeSet<String> =
             claims.filter_map(|claim| claim.thing.strip_prefix(PACKAGE)).map(str::to_owned).collect();
         self.forget_dependencies(|name| asked.contains(name));
@@ -349,7 +357,7 @@ impl State {
     /// Is `thing` claimed here, and what is wanted of it?
     pub fn wants(&self, thing: &str) -> Option<(&str, &str)> {
         self.resources.iter().find_map(|(resource, entry)| {
-            let claim = entry.claims.iter().find(|claim| claim.thing == thing)?;
+            let claim = entry.wants().iter().find(|claim| claim.thing == thing)?;
             Some((resource.as_str(), claim.wants.as_str()))
         })
     }
@@ -372,7 +380,7 @@ impl steps::Memory for State {
     fn intended(&self, thing: &str) -> bool {
         self.resources
             .values()
-            .any(|entry| !entry.items.is_empty() && entry.claims.iter().any(|claim| claim.thing == thing))
+            .any(|entry| !entry.items.is_empty() && entry.wants().iter().any(|claim| claim.thing == thing))
     }
 
     fn installed(&self, package: &str) -> bool {

@@ -49,13 +49,13 @@ pub fn take_back(
             }
             // Whoever installed it since owns it.
             let left = Look::new(session.host).package(name)?.is_some_and(|package| package.is_only_configuration());
-            match left && claimant(session, of, &resource, &item, others).is_none() {
+            match left && claimant(ours(session), of, &resource, &item, others).is_none() {
                 true => packages.push((resource, item.clone(), name.clone())),
                 false => finish(session, &resource, &item, Undone::Gone, taken)?,
             }
             continue;
         }
-        if let Some((product, theirs)) = claimant(session, of, &resource, &item, others) {
+        if let Some((product, theirs)) = claimant(ours(session), of, &resource, &item, others) {
             match &item.undo {
                 Undo::UnitEnabled { unit, .. } | Undo::UnitRunning { unit, .. } => {
                     reloads.entry(unit.clone()).or_default();
@@ -173,9 +173,14 @@ fn finish(session: &mut Session<'_>, resource: &str, item: &Item, undone: Undone
     Ok(())
 }
 
+/// The product in hand, and what is known of it.
+fn ours<'s>(session: &'s Session<'_>) -> (&'s str, &'s State) {
+    (session.store.product(), &session.state)
+}
+
 /// Names of the things that a part is about, as claims name them.
-fn things(session: &Session<'_>, resource: &str, item: &Item) -> Vec<String> {
-    let claims = session.state.resources.get(resource).into_iter().flat_map(|entry| &entry.claims);
+fn things(state: &State, resource: &str, item: &Item) -> Vec<String> {
+    let claims = state.resources.get(resource).into_iter().flat_map(|entry| &entry.claims);
     let claims = claims.map(|claim| claim.thing.clone());
     match &item.undo {
         Undo::RemovePackage { name, .. } | Undo::PurgePackage { name } => vec![format!("package:{name}")],
@@ -189,17 +194,17 @@ fn things(session: &Session<'_>, resource: &str, item: &Item) -> Vec<String> {
 
 /// Who else claims what the part is about: a resource of this product that is not of those taken back, or one of another product.
 fn claimant(
-    session: &Session<'_>,
+    (product, state): (&str, &State),
     of: &dyn Fn(&str) -> bool,
     resource: &str,
     item: &Item,
     others: &HashMap<String, State>,
 ) -> Option<(String, String)> {
-    let things = things(session, resource, item);
-    let claims_it = |entry: &Entry| entry.claims.iter().any(|claim| things.contains(&claim.thing));
-    let staying = session.state.resources.iter().filter(|(id, entry)| !of(id) && claims_it(entry));
+    let things = things(state, resource, item);
+    let claims_it = |entry: &Entry| entry.wants().iter().any(|claim| things.contains(&claim.thing));
+    let staying = state.resources.iter().filter(|(id, entry)| !of(id) && claims_it(entry));
     if let Some(id) = staying.map(|(id, _)| id).min() {
-        return Some((session.store.product().to_owned(), id.clone()));
+        return Some((product.to_owned(), id.clone()));
     }
     let mut names: Vec<&String> = others.keys().collect();
     names.sort();
@@ -316,7 +321,7 @@ fn package_owner(others: &HashMap<String, State>) -> Option<(String, String)> {
     let mut found: Vec<(String, String)> = others
         .iter()
         .flat_map(|(product, state)| state.resources.iter().map(move |(id, entry)| (product, id, entry)))
-        .filter(|(_, _, entry)| entry.claims.iter().any(|claim| claim.thing.starts_with("package:")))
+        .filter(|(_, _, entry)| entry.wants().iter().any(|claim| claim.thing.starts_with("package:")))
         .map(|(product, id, _)| (product.clone(), id.clone()))
         .collect();
     found.sort();
@@ -336,3 +341,6 @@ fn forget(session: &mut Session<'_>, of: &dyn Fn(&str) -> bool) -> Result<()> {
     let records = gone.into_iter().map(|resource| Record::Forgotten { resource }).collect();
     session.record_all(records)
 }
+
+#[cfg(test)]
+mod tests;

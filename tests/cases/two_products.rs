@@ -95,6 +95,25 @@ fn keys_of_one_file_are_each_products_own() -> Result<()> {
     settled(&host, &["/root/two"])?;
     host.surefoot("uninstall two --purge --yes")?.ok()?;
     assert_eq!(host.read(file)?, before);
+    data_that_one_left_is_the_others(&host)
+}
+
+/// Two products keep data in one folder; the one that made it is uninstalled, and purged when the other has it.
+fn data_that_one_left_is_the_others(host: &Host) -> Result<()> {
+    let step = "id = \"data\"\nkind = \"directory\"\npath = \"/srv/shared\"\ndata = true\n";
+    let (one, two) = (blueprint(host, "one", step)?, blueprint(host, "two", step)?);
+    host.install(&one)?;
+    host.write("/srv/shared/of-one", "1\n", 0o644)?;
+    host.surefoot("uninstall one --yes")?.ok()?;
+    let told = host.install(&two)?;
+    ensure!(told.changed == 0, "it is found in place: {told:?}");
+    let said = host.surefoot("uninstall one --purge --yes")?.ok()?;
+    let said = said.stdout + &said.stderr;
+    ensure!(said.contains("two needs it, and owns it from now on"), "{said}");
+    ensure!(host.exists("/srv/shared/of-one")? && !host.exists("/var/lib/surefoot/one")?, "{said}");
+    settled(host, &[&two])?;
+    host.surefoot("uninstall two --purge --yes")?.ok()?;
+    ensure!(!host.exists("/srv/shared")? && !host.exists("/var/lib/surefoot")?);
     Ok(())
 }
 

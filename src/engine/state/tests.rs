@@ -115,11 +115,14 @@ fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
     assert!(state.wants("file:/x").is_some());
     state.take(&end).unwrap();
     assert_eq!(state.wants("file:/x"), None, "what is uninstalled is in nobody's way");
+    assert!(!steps::Memory::intended(&state, "file:/x"), "nor is it begun");
+    assert_eq!(state.resources[id].claims[0].thing, "file:/x", "what stays is still about that");
     assert_eq!(state.resources[id].items[0].undo, Undo::PurgePackage { name: "x".into() });
     assert_eq!(state.resources[id].ownership(), Ownership::Found);
     state.take(&intent(id, "package x", package(), "1")).unwrap();
     assert_eq!(state.resources[id].items[0].undo, package());
     assert_eq!(state.resources[id].ownership(), Ownership::Created);
+    assert!(state.wants("file:/x").is_some(), "it is wanted again");
 }
 
 /// The intent of a set of packages `names` of the step `s`, whose transaction brings these besides.

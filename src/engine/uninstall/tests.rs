@@ -1,0 +1,71 @@
+//! Whose a part is that is about to be taken back.
+
+use super::super::journal::{ClaimTold, ItemTold, Outcome};
+use super::*;
+
+fn attempt(action: &str) -> Record {
+    Record::Attempt {
+        run: action.into(),
+        attempt: 1,
+        action: action.into(),
+        surefoot: "0".into(),
+        boot_id: "b".into(),
+        blueprint: String::new(),
+        purge: false,
+    }
+}
+
+fn end() -> Record {
+    Record::End { result: "done".into(), in_place: 0, changed: 1 }
+}
+
+fn claims(thing: &str) -> Vec<ClaimTold> {
+    vec![ClaimTold { thing: thing.into(), wants: "1".into() }]
+}
+
+/// The state of a product that made data which `thing` names, and was uninstalled: they stay.
+fn uninstalled(resource: &str, thing: &str, undo: Undo) -> State {
+    let item = ItemTold { item: "data".into(), summary: String::new(), undo, data: true, wrote: None };
+    let (resource, item_name) = (resource.to_owned(), item.item.clone());
+    let records = [
+        attempt("install"),
+        Record::Intent { resource: resource.clone(), claims: claims(thing), items: vec![item] },
+        Record::Outcome { resource: resource.clone(), result: Outcome::Changed },
+        end(),
+        attempt("uninstall"),
+        Record::Undo { resource: resource.clone(), item: item_name.clone() },
+        Record::Undone { resource, item: item_name, result: UndoOutcome::Kept },
+        end(),
+    ];
+    State::replay(&records).unwrap()
+}
+
+/// The state of a product that found what `thing` names.
+fn user(resource: &str, thing: &str) -> State {
+    let found = Record::Found { resource: resource.into(), claims: claims(thing) };
+    State::replay(&[attempt("install"), found, end()]).unwrap()
+}
+
+#[test]
+fn what_an_uninstall_left_is_whose_it_is_by_now() {
+    let (version, cluster) = ("15".to_owned(), "main".to_owned());
+    let cases = [
+        ("s/directory:/srv/shared", "file:/srv/shared", Undo::RemoveFolder { path: "/srv/shared".into() }),
+        ("s/data_folder:/var/lib/redis", "data:/var/lib/redis", Undo::RemoveFolder { path: "/var/lib/redis".into() }),
+        ("s/file:/etc/x.conf", "file:/etc/x.conf", Undo::RemoveFile { path: "/etc/x.conf".into() }),
+        ("s/database:x", "database:x", Undo::RemoveDatabase { version, cluster, name: "x".into() }),
+    ];
+    for (resource, thing, undo) in cases {
+        let a = uninstalled(resource, thing, undo);
+        let item = &a.resources[resource].items[0];
+        let claimant = |of: &dyn Fn(&str) -> bool, b: State| {
+            claimant(("a", &a), of, resource, item, &HashMap::from([("b".to_owned(), b)]))
+        };
+        let owner = Some(("b".to_owned(), "t/user:of-it".to_owned()));
+        assert_eq!(claimant(&|_| true, user("t/user:of-it", thing)), owner, "{thing}");
+        assert_eq!(claimant(&|_| true, user("t/user:of-it", "file:/other")), None, "{thing}");
+        // Two that were uninstalled are in nobody's way, nor is what stays of the same product.
+        assert_eq!(claimant(&|_| true, uninstalled(resource, thing, Undo::Nothing)), None, "{thing}");
+        assert_eq!(claimant(&|_| false, State::default()), None, "{thing}");
+    }
+}
