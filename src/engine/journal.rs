@@ -54,6 +54,10 @@ pub struct ItemTold {
     /// Keyed digest of what will be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrote: Option<String>,
+    /// Had it stayed when it was to be taken back, as somebody had changed it since? Then it was theirs, and this intent counts as the first;
+    /// where it is inherited, the next one does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
 }
 
 /// What came of a resource.

@@ -107,8 +107,9 @@ impl<'a> Session<'a> {
         let mut items = Vec::new();
         for change in changes {
             let mut undo = change.undo.clone();
-            let first = known.is_none_or(|entry| entry.items.iter().all(|item| item.item != change.item));
-            if let Some(original) = change.original.as_ref().filter(|_| first) {
+            let item = known.and_then(|entry| entry.items.iter().find(|item| item.item == change.item));
+            let left = item.is_some_and(|item| item.left);
+            if let Some(original) = change.original.as_ref().filter(|_| left || item.is_none()) {
                 undo.set_original(self.store.save_original(&format!("{id} {}", change.item), original)?);
             }
             items.push(ItemTold {
@@ -117,6 +118,7 @@ impl<'a> Session<'a> {
                 undo,
                 data: change.data,
                 wrote: change.wrote.as_ref().map(|bytes| steps::digest(&self.key, bytes)),
+                left,
             });
         }
         Ok(Record::Intent { resource: id.to_owned(), claims, items })

@@ -51,6 +51,8 @@ pub struct Item {
     pub order: usize,
     /// Was it begun to take it back, with nothing said of what came of it?
     pub going: bool,
+    /// Did it stay when it was to be taken back, as somebody had changed it since? It is theirs then, and the next intent is a first one.
+    pub left: bool,
 }
 
 /// What is known of a resource.
@@ -227,13 +229,14 @@ impl State {
                     .ok_or_else(|| format!("undone '{item}' of '{resource}', which is not ours"))?
                     .going = false;
                 let entry = self.entry(resource);
+                let of_it = entry.items.iter_mut().filter(|known| known.item == *item);
                 entry.seen = None;
                 entry.open = false;
                 match result {
-                    UndoOutcome::Kept => {}
-                    UndoOutcome::Removed => {
-                        entry.items.iter_mut().filter(|known| known.item == *item).for_each(removed)
+                    UndoOutcome::Kept => {
+                        of_it.for_each(|known| known.left = !known.data && stays_when_changed(&known.undo))
                     }
+                    UndoOutcome::Removed => of_it.for_each(removed),
                     _ => entry.items.retain(|known| known.item != *item),
                 }
             }
@@ -307,33 +310,38 @@ impl State {
         names.collect()
     }
 
-    /// Ownership is decided by the first intent: a later one adds only what was written. What another product intended came
-    /// before anything of ours; a package that was removed and is installed again is as if it was never removed, and came as its last
+    /// Ownership is decided by the first intent: a later one adds only what was written. What was left to somebody else is begun anew. What
+    /// another product intended came before anything of ours; a package that was removed and is installed again is as if it was never removed, and came as its last
     /// transaction brought it.
     fn intend(&mut self, resource: &str, told: &ItemTold, earlier: bool) {
         self.order += 1;
         let order = self.order;
+        let new = Item {
+            item: told.item.clone(),
+            undo: told.undo.clone(),
+            data: told.data,
+            wrote: told.wrote.iter().cloned().collect(),
+            order,
+            going: false,
+            left: told.left && earlier,
+        };
         let entry = self.entry(resource);
         match entry.items.iter_mut().find(|known| known.item == told.item) {
+            // What was somebody's when it was inherited was so when we began with it.
+            Some(_) if told.left && earlier => {}
+            Some(known) if told.left => *known = new,
             Some(known) => {
-                known.wrote.extend(told.wrote.clone());
-                known.going = false;
+                known.wrote.extend(new.wrote);
+                (known.going, known.left) = (false, false);
                 let again = matches!(
                     (&known.undo, &told.undo),
                     (Undo::PurgePackage { .. }, _) | (Undo::RemovePackage { .. }, Undo::RemovePackage { .. })
                 );
                 if earlier || again {
-                    known.undo = told.undo.clone();
+                    known.undo = new.undo;
                 }
             }
-            None => entry.items.push(Item {
-                item: told.item.clone(),
-                undo: told.undo.clone(),
-                data: told.data,
-                wrote: told.wrote.iter().cloned().collect(),
-                order,
-                going: false,
-            }),
+            None => entry.items.push(new),
         }
     }
 
@@ -392,6 +400,26 @@ impl steps::Memory for State {
 /// Is it a set of packages?
 fn is_packages(resource: &str) -> bool {
     resource.contains("/packages:")
+}
+
+/// Does it leave alone what is not as we wrote it?
+fn stays_when_changed(undo: &Undo) -> bool {
+    matches!(
+        undo,
+        Undo::RemoveFile { .. }
+            | Undo::RemoveKeyring { .. }
+            | Undo::RemoveCertificate { .. }
+            | Undo::RemoveBlock { .. }
+            | Undo::RestoreFile { .. }
+            | Undo::RestoreSymlink { .. }
+            | Undo::RestoreAttributes { .. }
+            | Undo::RestoreKey { .. }
+            | Undo::RestoreLine { .. }
+            | Undo::RestoreHome { .. }
+            | Undo::RestoreShell { .. }
+            | Undo::SelinuxPort { .. }
+            | Undo::SelinuxRule { .. }
+    )
 }
 
 /// The package of `item` was removed: what is left to take back is what stays of it.

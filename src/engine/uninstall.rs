@@ -233,6 +233,7 @@ fn hand_over(
             undo: item.undo.clone(),
             data: item.data,
             wrote: item.wrote.last().cloned(),
+            left: item.left,
         }],
     };
     if product == session.store.product() {

@@ -106,7 +106,10 @@ mod tests {
     fn an_uninstall_names_each_resource_once() {
         let part = |resource: &str, item: &str, data: bool| {
             let undo = steps::Undo::RemoveFile { path: "/x".to_owned() };
-            (resource.to_owned(), Item { item: item.to_owned(), undo, data, wrote: Vec::new(), order: 0, going: false })
+            (
+                resource.to_owned(),
+                Item { item: item.to_owned(), undo, data, wrote: Vec::new(), order: 0, going: false, left: false },
+            )
         };
         let mut parts = vec![
             part("site/service:nginx.service", "running", false),

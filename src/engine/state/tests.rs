@@ -13,6 +13,7 @@ fn intent(resource: &str, item: &str, undo: Undo, wrote: &str) -> Record {
             undo,
             data: false,
             wrote: Some(wrote.into()),
+            left: false,
         }],
     }
 }
@@ -51,6 +52,7 @@ fn what_another_product_intended_came_first() {
             undo: made(),
             data: false,
             wrote: None,
+            left: false,
         }],
     };
     let state = State::replay(&[intent("s/file:/x", "content", changed(), "1"), inherited]).unwrap();
@@ -125,6 +127,75 @@ fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
     assert!(state.wants("file:/x").is_some(), "it is wanted again");
 }
 
+#[test]
+fn what_was_left_to_somebody_is_theirs_when_it_is_changed_again() {
+    let id = "s/file:/x";
+    let undone = |result| Record::Undone { resource: id.into(), item: "content".into(), result };
+    let original = |original: &str| Undo::RestoreFile {
+        path: "/x".into(),
+        original: original.into(),
+        mode: 0o644,
+        owner: "root".into(),
+        group: "root".into(),
+    };
+    // One of before it was told keeps the first undo: its own has no original.
+    for (left, first, undo, wrote) in [
+        (true, made(), original("theirs"), vec!["2"]),
+        (true, original("years ago"), original("theirs"), vec!["2"]),
+        (false, made(), made(), vec!["1", "2"]),
+    ] {
+        let installed = [intent(id, "content", first.clone(), "1"), outcome(id)];
+        let mut state = State::replay(&installed).unwrap();
+        assert!(!state.resources[id].items[0].left);
+        state.take(&undone(UndoOutcome::Kept)).unwrap();
+        let item = &state.resources[id].items[0];
+        assert!(item.left && item.undo == first, "a purge has to know it");
+        let mut again = intent(id, "content", if left { original("theirs") } else { original("") }, "2");
+        if let Record::Intent { items, .. } = &mut again {
+            items[0].left = left;
+        }
+        state.take(&again).unwrap();
+        let item = &state.resources[id].items[0];
+        assert_eq!((&item.undo, item.wrote.iter().map(String::as_str).collect()), (&undo, wrote));
+        assert!(!item.left, "it is ours until it is left again");
+    }
+}
+
+#[test]
+fn what_was_left_to_somebody_is_inherited_as_theirs() {
+    let id = "s/file:/x";
+    let mut inherited = Record::Inherited { from: "a".into(), resource: id.into(), items: Vec::new() };
+    if let (Record::Inherited { items, .. }, Record::Intent { items: made, .. }) =
+        (&mut inherited, intent(id, "content", made(), "1"))
+    {
+        *items = made;
+        items[0].left = true;
+    }
+    let found = Record::Found { resource: id.into(), claims: Vec::new() };
+    let state = State::replay(&[found, inherited.clone()]).unwrap();
+    assert!(state.resources[id].items[0].left);
+    // Where we changed it before, we have what was theirs.
+    let state = State::replay(&[intent(id, "content", changed(), "2"), inherited]).unwrap();
+    let item = &state.resources[id].items[0];
+    assert!(!item.left && item.undo == changed());
+}
+
+#[test]
+fn data_and_packages_that_stay_are_still_ours() {
+    let id = "s/x:x";
+    let file = || Undo::RemoveFile { path: "/x".into() };
+    let package = Undo::RemovePackage { name: "x".into(), dependency: false };
+    for (undo, data, left) in [(file(), false, true), (file(), true, false), (package, false, false)] {
+        let mut first = intent(id, "it", undo.clone(), "1");
+        if let Record::Intent { items, .. } = &mut first {
+            items[0].data = data;
+        }
+        let undone = Record::Undone { resource: id.into(), item: "it".into(), result: UndoOutcome::Kept };
+        let state = State::replay(&[first, outcome(id), undone]).unwrap();
+        assert_eq!(state.resources[id].items[0].left, left, "{undo:?} {data}");
+    }
+}
+
 /// The intent of a set of packages `names` of the step `s`, whose transaction brings these besides.
 fn packages(step: &str, names: &[&str], besides: &[&str]) -> Record {
     let claim = |name: &&str| ClaimTold { thing: format!("package:{name}"), wants: "1".into() };
@@ -134,6 +205,7 @@ fn packages(step: &str, names: &[&str], besides: &[&str]) -> Record {
         undo: Undo::RemovePackage { name: (*name).into(), dependency },
         data: false,
         wrote: None,
+        left: false,
     };
     let asked = names.iter().map(|name| item(name, false));
     Record::Intent {

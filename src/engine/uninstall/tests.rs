@@ -25,7 +25,7 @@ fn claims(thing: &str) -> Vec<ClaimTold> {
 
 /// The state of a product that made data which `thing` names, and was uninstalled: they stay.
 fn uninstalled(resource: &str, thing: &str, undo: Undo) -> State {
-    let item = ItemTold { item: "data".into(), summary: String::new(), undo, data: true, wrote: None };
+    let item = ItemTold { item: "data".into(), summary: String::new(), undo, data: true, wrote: None, left: false };
     let (resource, item_name) = (resource.to_owned(), item.item.clone());
     let records = [
         attempt("install"),
