@@ -71,7 +71,7 @@ pub fn run(context: &Context, args: &InstallArgs) -> Result<i32> {
         }
     };
     begin(context, &host, &mut product, args, &id)?;
-    let _files = if plan.is_done() { None } else { Some(distro::network::Files::write(&host)?) };
+    let _files = if !has_work(&plan, args) { None } else { Some(distro::network::Files::write(&host)?) };
 
     let journal = Journal::open(&product.store.journal(), &id.product, &product.store.load()?.0)?;
     let mut session =
@@ -170,12 +170,17 @@ fn check(context: &Context, host: &Host, product: &Product, args: &InstallArgs, 
         if let Some(fault) = preflight::refuse(&checks) {
             return Err(fault.into());
         }
-        if !args.yes && !context.confirm("Make these changes?")? {
-            context.bus.warn("nothing was changed");
-            return Ok(None);
-        }
+    }
+    if has_work(&plan, args) && !args.yes && !context.confirm("Make these changes?")? {
+        context.bus.warn("nothing was changed");
+        return Ok(None);
     }
     Ok(Some(plan))
+}
+
+/// Is there something to be brought, or to be taken back?
+fn has_work(plan: &Plan, args: &InstallArgs) -> bool {
+    !plan.is_done() || args.prune && !plan.orphans.is_empty()
 }
 
 /// Writes down what is begun: blueprint, inputs, secrets (made now, where they are generated), and, once they are on
