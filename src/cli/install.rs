@@ -195,16 +195,13 @@ fn begin(context: &Context, host: &Host, product: &mut Product, args: &InstallAr
     store::keep_key(&product.key)?;
     let (inputs, secrets) = product.inputs.stored_form()?;
     let network = product.network.stored_form()?;
-    let files = product.blueprint.files();
-    let named = files.iter().map(|(name, bytes)| (format!("blueprint/{name}"), bytes.as_slice()));
     let machine = host.facts.machine_id.clone();
-    let mut all: Vec<(String, &[u8])> = vec![
+    let all: [(String, &[u8]); 4] = [
         ("inputs.json".into(), &inputs),
         ("secrets.json".into(), &secrets),
         (super::network::STORED.into(), &network),
         ("machine-id".into(), machine.as_bytes()),
     ];
-    all.extend(named);
     let mut news = Vec::new();
     for (name, bytes) in all {
         if store.kept(&name)?.as_deref() != Some(bytes) {
@@ -212,6 +209,7 @@ fn begin(context: &Context, host: &Host, product: &mut Product, args: &InstallAr
         }
     }
     store.keep(&news)?;
+    store.keep_blueprint(&product.blueprint.files())?;
     let attempt = Record::Attempt {
         run: id.run.clone(),
         attempt: id.attempt,

@@ -83,7 +83,7 @@ impl Product {
             Source::Given(args) => (Blueprint::load(name_of(args)?)?, *args),
             Source::Stored(args, product) => match &args.blueprint {
                 Some(given) if given != product => (Blueprint::load(given)?, *args),
-                _ => (Blueprint::from_stored(&Store::new(product).path("blueprint"))?, *args),
+                _ => (Blueprint::from_stored(&Store::new(product).blueprint())?, *args),
             },
         };
         let store = Store::new(blueprint.name());

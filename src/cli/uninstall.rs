@@ -101,7 +101,7 @@ pub fn run(context: &Context, args: &UninstallArgs) -> Result<i32> {
     context.bus.say(What::RunStarted {
         action: "uninstall".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        title: Blueprint::from_stored(&store.path("blueprint"))
+        title: Blueprint::from_stored(&store.blueprint())
             .map_or(product.clone(), |blueprint| blueprint.title().to_owned()),
         log: log.display().to_string(),
         steps: parts.iter().filter_map(|(id, _)| id.split('/').next()).collect::<BTreeSet<_>>().len(),

@@ -1,6 +1,6 @@
 //! surefoot's own folders on the host: `/var/lib/surefoot/<product>/` and the key of the stored digests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -116,6 +116,58 @@ impl Store {
             keep(&path, bytes)?;
         }
         folders.iter().rev().try_for_each(|folder| sync_folder(folder))
+    }
+
+    /// Folder of the product's blueprint. Where a kill came while it was replaced, the one of before is whole.
+    pub fn blueprint(&self) -> PathBuf {
+        let (here, old) = (self.path("blueprint"), self.path("blueprint.old"));
+        if !here.exists() && old.exists() { old } else { here }
+    }
+
+    /// Keeps the files of the blueprint, by their paths in it, and no other of an earlier one: the folder is replaced whole, so that a kill leaves
+    /// the old files or the new ones. What a name was a file of may be a folder by now.
+    ///
+    /// # Errors
+    /// Class `disk` or `permission`.
+    pub fn keep_blueprint(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+        let (here, next, old) = (self.path("blueprint"), self.path("blueprint.next"), self.path("blueprint.old"));
+        let rename = |from: &Path, to: &Path| {
+            std::fs::rename(from, to).map_err(|error| anyhow::Error::from(io_fault(&error, "rename", from)))
+        };
+        if self.blueprint() == old {
+            rename(&old, &here)?;
+        }
+        remove(&next)?;
+        remove(&old)?;
+        let mut kept = BTreeSet::new();
+        names_below(&here, "", &mut kept)?;
+        if kept.iter().eq(files.keys()) {
+            let mut differ = false;
+            for (name, bytes) in files {
+                differ |= files::read(&here.join(name))?.as_deref() != Some(bytes);
+            }
+            if !differ {
+                return Ok(());
+            }
+        }
+        let mut folders = BTreeSet::from([next.clone()]);
+        make_folder(&next)?;
+        for (name, bytes) in files {
+            let path = next.join(name);
+            let above = path.ancestors().skip(1);
+            folders.extend(above.take_while(|folder| *folder != next).map(Path::to_owned));
+            if let Some(folder) = path.parent() {
+                make_folder(folder)?;
+            }
+            write(&path, bytes)?;
+        }
+        folders.iter().rev().try_for_each(|folder| sync_folder(folder))?;
+        if here.exists() {
+            rename(&here, &old)?;
+        }
+        rename(&next, &here)?;
+        sync_folder(&self.folder)?;
+        remove(&old)
     }
 
     /// What is kept under `name`.
@@ -273,12 +325,38 @@ fn make_folder(path: &Path) -> Result<()> {
 /// Writes a file of ours by rename; its name is durable after [`sync_folder`]. No unprivileged user can reach the state's folders, so
 /// the care that `distro::files` takes with the host's files is not needed here.
 fn keep(path: &Path, bytes: &[u8]) -> Result<()> {
+    // Appended, so that no two files have one.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    write(Path::new(&temporary), bytes)?;
+    std::fs::rename(&temporary, path).map_err(|error| io_fault(&error, "write", path))?;
+    Ok(())
+}
+
+/// Writes a file of ours, 0600, and waits until what it holds is on disk.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |error: std::io::Error| io_fault(&error, "write", path);
-    let temporary = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(fail)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(fail)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
-    std::fs::rename(&temporary, path).map_err(fail)?;
+    Ok(())
+}
+
+/// Adds the paths of everything below `folder` that is no folder itself, each after `prefix`. None where it is not there.
+fn names_below(folder: &Path, prefix: &str, names: &mut BTreeSet<String>) -> Result<()> {
+    let fail = |error: std::io::Error| io_fault(&error, "read", folder);
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(fail)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(fail)?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type().map_err(fail)?.is_dir() {
+            names_below(&entry.path(), &format!("{name}/"), names)?;
+        } else {
+            names.insert(name);
+        }
+    }
     Ok(())
 }
 
@@ -287,3 +365,6 @@ fn sync_folder(path: &Path) -> Result<()> {
     std::fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| io_fault(&error, "write", path))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Two products that share a web server.
 
 use anyhow::{Result, ensure};
+use lab::run::ensure_said;
 use lab::{Host, Suite, installed};
 
 fn answers(host: &Host, port: u16) -> Result<String> {
@@ -127,7 +128,59 @@ fn what_a_renamed_step_made_is_not_pruned() -> Result<()> {
     host.install(&format!("{one} --prune"))?;
     assert_eq!(host.read("/etc/one.conf")?, "1");
     settled(&host, &[&one])?;
-    host.surefoot("uninstall --yes")?.ok()?;
-    ensure!(!host.exists("/etc/one.conf")?, "it is the new step's to take away");
+
+    // What the blueprint does not name any more goes with it, once somebody says so.
+    blueprint(&host, "one", "id = \"new\"\nkind = \"file\"\npath = \"/etc/two.conf\"\ncontent = \"2\"\n")?;
+    host.install(&one)?;
+    let said = host.surefoot(&format!("install {one} --prune"))?.code_is(10)?;
+    ensure_said(&said, "there is no terminal to ask on")?;
+    ensure!(host.exists("/etc/one.conf")?, "nobody was asked");
+    host.install(&format!("{one} --prune"))?;
+    ensure!(!host.exists("/etc/one.conf")?);
+    settled(&host, &[&one])?;
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    ensure!(!host.exists("/etc/two.conf")?, "it is the new step's to take away");
+    what_was_left_is_put_back(&host)?;
+    a_file_of_a_blueprint_becomes_a_folder(&host)
+}
+
+/// Two files, one of them there before, are changed by somebody and so stay at an uninstall: the next one puts back what they were then.
+fn what_was_left_is_put_back(host: &Host) -> Result<()> {
+    let paths = ["/etc/made.conf", "/etc/old.conf"];
+    host.write(paths[1], "years ago\n", 0o644)?;
+    let step = |path: &str| {
+        let id = path.trim_start_matches("/etc/").trim_end_matches(".conf");
+        format!("id = \"{id}\"\nkind = \"file\"\npath = \"{path}\"\ncontent = \"ours\\n\"\n")
+    };
+    let one = blueprint(host, "one", &paths.map(step).join("[[step]]\n"))?;
+    host.install(&one)?;
+    paths.iter().try_for_each(|path| host.write(path, "theirs\n", 0o644))?;
+    let said = host.surefoot("uninstall --yes")?.ok()?;
+    ensure!((said.stdout + &said.stderr).matches("was changed since").count() >= 2);
+    for end in ["uninstall --yes", "uninstall --purge --yes"] {
+        host.install(&one)?;
+        for path in paths {
+            assert_eq!(host.read(path)?, "ours\n");
+        }
+        host.surefoot(end)?.ok()?;
+        for path in paths {
+            assert_eq!(host.read(path)?, "theirs\n", "{path} after {end}");
+        }
+    }
     Ok(())
+}
+
+/// What an earlier version of a blueprint had is in nobody's way.
+fn a_file_of_a_blueprint_becomes_a_folder(host: &Host) -> Result<()> {
+    let step =
+        |source: &str| format!("id = \"it\"\nkind = \"file\"\npath = \"/etc/one.conf\"\nsource = \"{source}\"\n");
+    for (source, content) in [("nginx", "1"), ("nginx/site.conf", "2"), ("nginx", "3")] {
+        host.sh("rm -rf /root/one/files")?;
+        host.write(&format!("/root/one/files/{source}"), content, 0o644)?;
+        let one = blueprint(host, "one", &step(source))?;
+        host.install(&one)?;
+        assert_eq!(host.read("/etc/one.conf")?, content);
+        settled(host, &[&one])?;
+    }
+    host.surefoot("uninstall --purge --yes")?.ok().map(drop)
 }
