@@ -236,6 +236,14 @@ fn a_mongodb_that_was_there_keeps_its_data_users_and_configuration() -> Result<(
             "{ready}db.things.insert_one({{'_id': 7}})\ndb.client.admin.command('createUser', 'boss', pwd='boss', roles=['root'])"
         ),
     )?;
+    // With authorization alone a replica set would not start again.
+    host.sh("cp -a /etc/mongod.conf /root && echo 'replication: {replSetName: rs0}' >>/etc/mongod.conf")?;
+    let before = host.read("/etc/mongod.conf")?;
+    let output = install(&vendor, &host, &[])?.code_is(31)?;
+    ensure_said(&output, "/etc/mongod.conf has 'replication.replSetName: rs0'")?;
+    assert_eq!(host.read("/etc/mongod.conf")?, before);
+    ensure!(!host.sh("ls /etc/apt/sources.list.d")?.contains("mongodb"), "something was touched");
+    host.sh("cp -a /root/mongod.conf /etc")?;
     let before = host.read("/etc/mongod.conf")?;
 
     // Somebody's administrator is there, so that ours cannot be made without its help.

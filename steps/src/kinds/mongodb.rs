@@ -18,6 +18,7 @@ use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
 use crate::resources::login::Login;
+use crate::resources::mongod_key::MongodKey;
 use crate::resources::mongodb_user::{ADMIN_DATABASE, Account, MongodbUser, OLDEST, Role};
 use crate::resources::packages::Packages;
 use crate::resources::service::{Ready, Service};
@@ -149,7 +150,7 @@ impl Kind for Settings {
             Box::new(DataFolder { path: layout.data.to_owned(), package: SERVER.to_owned() }),
         ];
         for (key, value) in self.keys(cx, &bind) {
-            resources.push(Box::new(KeyValue {
+            let inner = KeyValue {
                 path: CONFIG.to_owned(),
                 format: KeyFormat::Yaml,
                 key: key.to_owned(),
@@ -157,7 +158,8 @@ impl Kind for Settings {
                 repeat: false,
                 sensitive: false,
                 stage: Stage::Configure,
-            }));
+            };
+            resources.push(Box::new(MongodKey { inner }));
         }
         resources.push(Box::new(Service {
             config: vec![CONFIG.into()],

@@ -26,6 +26,7 @@ pub(crate) mod login;
 pub(crate) mod main_servers;
 pub(crate) mod migration;
 pub(crate) mod module;
+pub(crate) mod mongod_key;
 pub mod mongodb_user;
 pub mod own_certificate;
 pub(crate) mod packaged_default;

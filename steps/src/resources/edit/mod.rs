@@ -73,7 +73,12 @@ pub(super) fn is_set(text: &[u8], spot: Spot<'_>, value: &[u8]) -> bool {
 
 /// What is there, where it is one plain text.
 pub(super) fn value(text: &[u8], spot: Spot<'_>) -> Option<Vec<u8>> {
-    scan(&lines_of(text), spot).pop().and_then(|entry| entry.value)
+    let lines = lines_of(text);
+    match (scan(&lines, spot).pop(), spot.format) {
+        (Some(entry), _) => entry.value,
+        (None, KeyFormat::Yaml) => yaml::in_braces(&lines, spot.key),
+        (None, _) => None,
+    }
 }
 
 /// `text` with the key set; none where it is already.

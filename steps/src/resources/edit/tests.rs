@@ -229,6 +229,14 @@ fn keys_of_nested_files_are_set() {
     ] {
         assert!(is_set(text.as_bytes(), yaml(key), value.as_bytes()), "{text}");
     }
+    for (text, wanted) in [
+        ("a: {b: 1}\n", Some("1")),
+        ("a: { c: 'x', \"b\": \"2\" } # z\n", Some("2")),
+        ("a: {\n  c: 1,\n  b: 3\n}\nd: 1\n", Some("3")),
+        ("a: { c: 1 }\nd: { b: 1 }\n", None),
+    ] {
+        assert_eq!(value(text.as_bytes(), yaml("a.b")), wanted.map(|value| value.as_bytes().to_vec()), "{text}");
+    }
     for (text, key) in
         [("a: { c: 1 }\n", "a.b"), ("{ \"a\": {} }\n", "a.b"), ("a: &x\n  c: 1\n", "a.b"), ("a:\n  - 1\n", "a.b")]
     {

@@ -98,6 +98,18 @@ pub(super) fn scan(lines: &[Vec<u8>], key: &str) -> Vec<Occurrence> {
     entries(lines).into_iter().filter(|entry| entry.path == key).map(of).collect()
 }
 
+/// What a key has in the braces of the one that it is below: `replication: { replSetName: rs0 }`.
+pub(super) fn in_braces(lines: &[Vec<u8>], key: &str) -> Option<Vec<u8>> {
+    entries(lines).iter().rev().find_map(|entry| {
+        let name = key.strip_prefix(&entry.path)?.strip_prefix('.')?;
+        let more = lines[entry.line + 1..].concat();
+        let whole = [entry.raw.strip_prefix(b"{")?, b" ", &more].concat();
+        let inner = whole.split(|byte| *byte == b'}').next()?;
+        let mut found = inner.split(|byte| *byte == b',').filter_map(|part| assignment(part.trim_ascii()));
+        found.rfind(|(found, ..)| found == name).and_then(|(_, _, raw)| unquote(&raw))
+    })
+}
+
 /// Below the innermost key that it belongs to; at the end of the file, by its whole path, where there is none. Nowhere, where that
 /// one's value is written in another way.
 pub(super) fn insertions(lines: &[Vec<u8>], key: &str) -> Vec<Gap> {
