@@ -152,6 +152,8 @@ fn drift(suite: Suite, database: &str) -> Result<()> {
         ("rabbitmqctl change_password shop other", ACCOUNTS),
         ("rabbitmqctl clear_permissions -p shop shop", ACCOUNTS),
         ("rabbitmqctl add_user guest guest", ACCOUNTS),
+        // As a kill leaves it.
+        ("echo '{}' >/etc/rabbitmq/.surefoot-import.json", ACCOUNTS),
         ("su postgres -c \"psql -c \\\"alter role shop password 'other'\\\"\"", database.as_str()),
         ("su postgres -c \"psql -c \\\"alter role shop valid until '2020-01-01'\\\"\"", database.as_str()),
         ("su postgres -c 'psql -c \"revoke all on database shop from public, shop\"'", database.as_str()),
@@ -172,6 +174,7 @@ fn drift(suite: Suite, database: &str) -> Result<()> {
     let touched = host.install("/root/backing")?.touched;
     ensure!(touched.len() == 2 && touched[0].starts_with("postgresql/settings:"), "{touched:?}");
     assert_eq!(host.sh(OPEN)?, "127.0.0.1:5432\n[::1]:5432");
+    what_wins_over_ours_in_rabbitmq(&host)?;
     host.sh("systemctl stop rabbitmq-server 'postgresql@*'")?;
     host.surefoot("status --exit-code")?.code_is(2)?;
     let told = host.install("/root/backing")?;
@@ -180,6 +183,30 @@ fn drift(suite: Suite, database: &str) -> Result<()> {
     let left =
         host.sh("rabbitmqctl -q list_users </dev/null; su postgres -c 'psql -Atc \"select rolname from pg_roles\"'")?;
     assert_eq!(left.lines().filter(|line| line.starts_with("mine")).count(), 2, "{left}");
+    Ok(())
+}
+
+/// A line that comes after ours is told, and nobody is told that all is well while the management page listens elsewhere.
+fn what_wins_over_ours_in_rabbitmq(host: &Host) -> Result<()> {
+    const PAGE: &str = "ss -Hltn 'sport = 15672' | awk '{print $4}'";
+    let (line, service) = ("management.tcp.ip = 0.0.0.0", "rabbitmq/service:rabbitmq-server.service");
+    host.sh(&format!("echo '{line}' >/etc/rabbitmq/conf.d/99-site.conf && systemctl restart rabbitmq-server"))?;
+    for command in ["status", "install --yes /root/backing"] {
+        let told = host.surefoot(command)?.code_is(31)?;
+        ensure_said(&told, &format!("/etc/rabbitmq/conf.d/99-site.conf:1: {line}"))?;
+    }
+    host.sh("rm /etc/rabbitmq/conf.d/99-site.conf")?;
+    assert_eq!(host.sh(PAGE)?, "0.0.0.0:15672");
+    assert_eq!(host.install("/root/backing")?.touched, [service]);
+    assert_eq!(host.sh(PAGE)?, "127.0.0.1:15672");
+    let terms = "[{rabbitmq_management, [{tcp_config, [{ip, \"0.0.0.0\"}, {port, 15672}]}]}].";
+    host.write("/etc/rabbitmq/advanced.config", terms, 0o644)?;
+    host.surefoot("status --exit-code")?.code_is(2)?;
+    let told = host.surefoot("install --yes /root/backing")?.code_is(26)?;
+    ensure_said(&told, "it listens on 0.0.0.0:15672, too")?;
+    host.sh("rm /etc/rabbitmq/advanced.config")?;
+    host.surefoot("install --yes --resume")?.ok()?;
+    assert_eq!(host.sh(PAGE)?, "127.0.0.1:15672");
     Ok(())
 }
 
@@ -231,6 +258,14 @@ fn found(suite: Suite) -> Result<()> {
     )?;
     host.sh(&amqp("mine", "minepassword", "/"))?;
     let at = host.install_blueprint("backing")?;
+    // A node that has its data elsewhere: that nobody says so where it could be read is told, since with another name it would begin anew.
+    let unit = "/etc/systemd/system/rabbitmq-server.service.d/site.conf";
+    host.write(unit, "[Service]\nEnvironment=RABBITMQ_MNESIA_BASE=/srv/mnesia\n", 0o644)?;
+    host.sh("systemctl stop rabbitmq-server && mv /var/lib/rabbitmq/mnesia /srv && systemctl daemon-reload && systemctl start rabbitmq-server")?;
+    let refused = host.surefoot(&format!("install --yes {at}"))?.code_is(31)?;
+    ensure_said(&refused, "rabbitmq-server.service runs, and /var/lib/rabbitmq/mnesia has no data of a node")?;
+    ensure!(!host.exists("/etc/rabbitmq/conf.d/90-surefoot.conf")?, "something was touched");
+    host.sh("echo MNESIA_BASE=/srv/mnesia >>/etc/rabbitmq/rabbitmq-env.conf")?;
     let files = ["/etc/rabbitmq/enabled_plugins", "/etc/rabbitmq/rabbitmq.conf", "/etc/rabbitmq/rabbitmq-env.conf"];
     let before: Vec<String> = files.iter().map(|path| host.read(path)).collect::<Result<_>>()?;
     let hba = host.sh("cat /etc/postgresql/*/main/pg_hba.conf /etc/postgresql/*/main/postgresql.conf")?;
@@ -241,6 +276,7 @@ fn found(suite: Suite) -> Result<()> {
     }
     host.install(&at)?;
     logins(&host)?;
+    ensure!(!host.exists("/etc/rabbitmq/definitions.d/surefoot.json")?, "a node with data would import accounts");
     assert_eq!(host.sh(OPEN)?, "127.0.0.1:5432\n[::1]:5432", "a line after ours wins");
     let listeners = host.sh("ss -ltnH | awk '{ print $4 }' | grep -E ':(4369|25672)$' | sort")?;
     assert_eq!(listeners.trim(), "127.0.0.1:4369\n127.0.1.1:25672\n127.0.1.1:4369");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use distro::files::Meta;
@@ -18,7 +19,9 @@ use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::login::Login;
 use crate::resources::packages::Packages;
-use crate::resources::rabbitmq::{Accounts, FirstDefinitions, NodeAddress, NodeName, Permission, Plugins, User};
+use crate::resources::rabbitmq::{
+    Accounts, Configuration, FirstDefinitions, NodeAddress, NodeName, Permission, Plugins, User,
+};
 use crate::resources::service::{Ready, Service};
 
 /// With less, nobody could ever publish.
@@ -320,7 +323,10 @@ impl Kind for Settings {
             Box::new(Directory::new(format!("{UNITS}/{UNIT}.d"))),
             at_address(format!("{UNITS}/{UNIT}.d/surefoot.conf"), unit_file),
             Box::new(Directory::new(format!("{FOLDER}/conf.d"))),
-            Box::new(File { meta: readable(0o640), ..File::new(&own, config) }),
+            Box::new(Configuration {
+                file: File { meta: readable(0o640), ..File::new(&own, config) },
+                folder: FOLDER.into(),
+            }),
             Box::new(Plugins {
                 path: plugin_file.clone(),
                 names: std::iter::once("rabbitmq_management".to_owned()).chain(plugins).collect(),
@@ -333,6 +339,7 @@ impl Kind for Settings {
                     sensitive: true,
                     ..File::new(format!("{definitions}/surefoot.json"), accounts.definitions())
                 },
+                environment: environment.clone(),
             }),
         ]);
         if let Some(mapper) = mapper {
@@ -343,18 +350,19 @@ impl Kind for Settings {
         }
         resources.extend::<Vec<Box<dyn Resource>>>(vec![
             Box::new(Service {
-                config: vec![
-                    own.into(),
-                    plugin_file.into(),
-                    environment.into(),
-                    format!("{FOLDER}/rabbitmq.conf").into(),
-                ],
+                config: ["conf.d", "rabbitmq.conf", "rabbitmq.config", "advanced.config"]
+                    .iter()
+                    .map(|name| format!("{FOLDER}/{name}"))
+                    .chain([plugin_file, environment])
+                    .map(PathBuf::from)
+                    .collect(),
                 package: Some(PACKAGE.to_owned()),
                 // A greeting over AMQP without a login after it would stand in the server's log at every run.
                 ready: Some(Ready::Http { url: format!("http://{management}/api/whoami"), statuses: vec![401] }),
                 ports,
                 outside: outside(&bind),
                 bind,
+                more: vec![(management.port(), vec![management.ip()])],
                 // Its own log is named after the node; what comes before that is in others.
                 logs: vec!["/var/log/rabbitmq".into()],
                 independent: true,

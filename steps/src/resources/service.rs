@@ -49,6 +49,8 @@ pub struct Service {
     pub ports: Vec<u16>,
     /// Addresses at which it has the first of its ports open, and no others; where there are none, that is nobody's business.
     pub bind: Vec<IpAddr>,
+    /// Further ports, each with the addresses at which it has it open, and no others.
+    pub more: Vec<(u16, Vec<IpAddr>)>,
     /// Are they for other hosts, too?
     pub outside: bool,
     /// Command that refuses bad configuration before a start or a reload; empty where there is none.
@@ -85,6 +87,7 @@ impl Service {
             ready: None,
             ports: Vec::new(),
             bind: Vec::new(),
+            more: Vec::new(),
             outside: false,
             check: Vec::new(),
             start_config: Vec::new(),
@@ -236,10 +239,10 @@ impl Service {
 
     /// Where it listens otherwise than it should: a server may answer at one address and have another one open, or none.
     fn misplaced(&self, look: &Look<'_>) -> Option<String> {
-        if self.bind.is_empty() {
-            return None;
-        }
-        look.misplaced(&self.unit, &self.bind, self.port()?)
+        let port = if self.bind.is_empty() { None } else { self.port() };
+        let first = port.map(|port| (port, &self.bind));
+        let mut all = first.into_iter().chain(self.more.iter().map(|(port, addresses)| (*port, addresses)));
+        all.find_map(|(port, addresses)| look.misplaced(&self.unit, addresses, port))
     }
 
     /// Is it the one that listens on its port?

@@ -28,6 +28,8 @@ const TOOL: &str = "rabbitmqctl";
 const IMPORT: &str = "/etc/rabbitmq/.surefoot-import.json";
 /// User and password that every RabbitMQ begins with, where nobody says otherwise.
 const GUEST: &str = "guest";
+/// The item of what a kill has left of an import.
+const LEFTOVER: &str = "leftover";
 const SHA256: &str = "rabbit_password_hashing_sha256";
 
 /// A user.
@@ -301,6 +303,12 @@ impl Accounts {
     }
 }
 
+/// What a kill has left of an import: hashes of passwords, which are nowhere else than where RabbitMQ itself has them.
+fn leftover(path: &Path) -> Option<Change> {
+    let is_there = path.symlink_metadata().is_ok();
+    is_there.then(|| Change::new(LEFTOVER, format!("remove {}, which a kill has left", path.display()), Undo::Nothing))
+}
+
 /// What a document of the management API says. Erlang's texts are lists of numbers there.
 fn in_words(said: &Value) -> String {
     let char_of = |code: &Value| char::from_u32(u32::try_from(code.as_u64()?).ok()?).filter(|c| !c.is_control());
@@ -356,17 +364,22 @@ impl Resource for Accounts {
             Err(No::Refused) => self.exported(cx.host)?,
         };
         let mut changes = self.changes(&state);
-        if changes.is_empty() {
-            let Some((name, said)) = self.log_in() else { return Ok(Probe::InPlace(Value::Null)) };
+        if changes.is_empty()
+            && let Some((name, said)) = self.log_in()
+        {
             let summary = format!("user {name} cannot log in: {said}");
             changes.push(Change::new(format!("login {name}"), summary, Undo::Nothing));
         }
-        Ok(Probe::Changes(changes))
+        changes.extend(leftover(Path::new(IMPORT)));
+        Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) })
     }
 
     fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
         let Some(api) = self.api()? else { return Ok(()) };
-        if changes.iter().any(|change| change.item != GUEST) {
+        if changes.iter().any(|change| change.item == LEFTOVER) {
+            files::remove(Path::new(IMPORT))?;
+        }
+        if changes.iter().any(|change| change.item != GUEST && change.item != LEFTOVER) {
             match api.post("definitions", self.definitions()) {
                 Ok((200..=299, _)) => {}
                 Ok((401 | 403, _)) | Err(_) => self.import(cx)?,
@@ -440,6 +453,15 @@ mod tests {
         assert_eq!(reason(&lines), "unable to connect to epmd (port 4369) on box: nxdomain (non-existing domain)");
         assert_eq!(reason(&["".to_owned(), "Error: x".to_owned(), "more".to_owned()]), "Error: x");
         assert_eq!(reason(&[]), "");
+    }
+
+    #[test]
+    fn what_a_kill_has_left_of_an_import_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".surefoot-import.json");
+        assert!(leftover(&path).is_none());
+        std::fs::write(&path, "{}").unwrap();
+        assert_eq!(leftover(&path).map(|change| change.item).as_deref(), Some(LEFTOVER));
     }
 
     fn accounts() -> Accounts {

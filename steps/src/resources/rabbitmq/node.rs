@@ -9,51 +9,18 @@ use distro::files::{self, Meta};
 use distro::{Class, Fault, Host, layout, net};
 use serde_json::Value;
 
-use super::{DATA, nodes};
+use super::UNIT;
+use super::data::Data;
 use crate::resources::file::File;
 use crate::resources::paths;
 use crate::resources::setting::{Setting, Spot};
 use crate::{Change, Claim, Cx, KeyFormat, Probe, Resource, Stage};
-
-/// The name of a new node: it always resolves, and stays right when the host gets another name.
-const NAME: &str = "rabbit@localhost";
 
 /// The name of the node stands in its environment file. Without one it is that of the host, and a host that is renamed loses its data.
 #[derive(Clone, Debug)]
 pub struct NodeName {
     /// Absolute path of the environment file, which must be there.
     pub path: String,
-}
-
-/// What the file says.
-fn named_in(text: &str) -> Option<&str> {
-    let value = |line: &'_ str| -> Option<usize> {
-        let line = line.trim_start();
-        let rest = line.strip_prefix("RABBITMQ_").unwrap_or(line);
-        rest.starts_with("NODENAME=").then(|| line.find('=').unwrap_or_default())
-    };
-    let line = text.lines().rev().find(|line| value(line).is_some())?;
-    line.split_once('=').map(|(_, name)| name.trim().trim_matches(['"', '\'']))
-}
-
-/// The name that the node has to have: that of the data that is there, else the one that somebody gave it, else ours.
-///
-/// # Errors
-/// Class `conflict`, where there are data of several nodes and none is named.
-fn wanted(nodes: &[String], named: Option<&str>) -> Result<String> {
-    match (nodes, named) {
-        ([only], _) => Ok(only.clone()),
-        ([], Some(named)) => Ok(named.to_owned()),
-        ([], None) => Ok(NAME.to_owned()),
-        (several, Some(named)) if several.iter().any(|node| node == named) => Ok(named.to_owned()),
-        (several, _) => Err(Fault::new(
-            Class::Conflict,
-            format!("{DATA} has data of several nodes, and none is named"),
-        )
-        .evidence(several.to_vec())
-        .advice("set NODENAME in /etc/rabbitmq/rabbitmq-env.conf to the one that counts, then run again with --resume")
-        .into()),
-    }
 }
 
 /// The loopback address at which a node looks for itself, by the name of its host.
@@ -88,9 +55,11 @@ fn address(host: &Host, node: &str) -> Result<Ipv4Addr> {
 }
 
 impl NodeName {
-    fn name(&self) -> Result<Option<String>> {
-        let Some(text) = files::read(Path::new(&self.path))? else { return Ok(None) };
-        wanted(&nodes(Path::new(DATA))?, named_in(&String::from_utf8_lossy(&text))).map(Some)
+    fn name(&self, cx: &Cx<'_>) -> Result<Option<String>> {
+        if files::stat(cx.look, Path::new(&self.path))?.is_none() {
+            return Ok(None);
+        }
+        Data::of(cx, &self.path)?.name().map(Some)
     }
 
     fn setting<'a>(&'a self, name: &'a str) -> Setting<'a> {
@@ -99,7 +68,7 @@ impl NodeName {
     }
 
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
-        let Some(name) = self.name()? else { return Ok(Probe::Pending(format!("file {}", self.path))) };
+        let Some(name) = self.name(cx)? else { return Ok(Probe::Pending(format!("file {}", self.path))) };
         address(cx.host, &name)?;
         self.setting(&name).probe(cx)
     }
@@ -122,12 +91,16 @@ impl Resource for NodeName {
         vec![paths::claim(&self.path, "keys")]
     }
 
+    fn units(&self) -> Vec<String> {
+        vec![UNIT.to_owned()]
+    }
+
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         paths::unless_hidden(cx, "the name of RabbitMQ's node", self.look(cx))
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
-        self.setting(&self.name()?.unwrap_or_default()).apply(cx)
+        self.setting(&self.name(cx)?.unwrap_or_default()).apply(cx)
     }
 }
 
@@ -144,8 +117,7 @@ pub struct NodeAddress {
 
 impl NodeAddress {
     fn file(&self, cx: &Cx<'_>) -> Result<File> {
-        let text = files::read(Path::new(&self.environment))?.unwrap_or_default();
-        let name = wanted(&nodes(Path::new(DATA))?, named_in(&String::from_utf8_lossy(&text)))?;
+        let name = Data::of(cx, &self.environment)?.name()?;
         Ok(File::new(&self.path, (self.text)(address(cx.host, &name)?)))
     }
 }
@@ -165,6 +137,10 @@ impl Resource for NodeAddress {
 
     fn claims(&self) -> Vec<Claim> {
         vec![paths::claim(&self.path, "address")]
+    }
+
+    fn units(&self) -> Vec<String> {
+        vec![UNIT.to_owned()]
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
@@ -267,6 +243,8 @@ impl Resource for Plugins {
 pub struct FirstDefinitions {
     /// The file that it imports.
     pub file: File,
+    /// Absolute path of the environment file, which need not be there yet.
+    pub environment: String,
 }
 
 impl Resource for FirstDefinitions {
@@ -286,10 +264,14 @@ impl Resource for FirstDefinitions {
         self.file.claims()
     }
 
+    fn units(&self) -> Vec<String> {
+        vec![UNIT.to_owned()]
+    }
+
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         let absent = || -> Result<bool> {
             let there = files::stat(cx.look, Path::new(&self.file.path))?.is_some();
-            Ok(!there && !nodes(Path::new(DATA))?.is_empty())
+            Ok(!there && !Data::of(cx, &self.environment)?.is_new())
         };
         match absent() {
             Ok(true) => Ok(Probe::InPlace(Value::Null)),
@@ -309,21 +291,6 @@ mod tests {
     use crate::resources::trial::Trial;
 
     #[test]
-    fn the_name_of_a_node() {
-        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        for (nodes, file, name) in [
-            (&[][..], "#NODENAME=rabbit\n", Some("rabbit@localhost")),
-            (&[], "NODENAME=one\nRABBITMQ_NODENAME='hare@box'\n", Some("hare@box")),
-            (&["rabbit@old"], "#NODENAME=rabbit\n", Some("rabbit@old")),
-            (&["rabbit@old"], "NODENAME=rabbit@new\n", Some("rabbit@old")),
-            (&["a@b", "c@d"], "NODENAME=c@d\n", Some("c@d")),
-            (&["a@b", "c@d"], "", None),
-        ] {
-            assert_eq!(wanted(&list(nodes), named_in(file)).ok().as_deref(), name, "{nodes:?} {file}");
-        }
-    }
-
-    #[test]
     fn a_plugin_that_is_not_there_is_refused() {
         let plugins = |name: &str| Plugins { path: "/x".into(), names: vec![name.to_owned()] };
         let there = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
@@ -334,17 +301,6 @@ mod tests {
         let error = plugins("rabbitmq_nonsense").refuse_unknown(&known).unwrap_err();
         assert_eq!(error.to_string(), "RabbitMQ has no plugin 'rabbitmq_nonsense'");
         assert_eq!(Fault::find(&error).unwrap().evidence, ["it has rabbitmq_management, rabbitmq_mqtt"]);
-    }
-
-    #[test]
-    fn folders_of_nodes() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["rabbit@box", "rabbit@box-plugins-expand", "other"] {
-            std::fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        std::fs::write(folder.path().join("rabbit@box.pid"), "").unwrap();
-        assert_eq!(nodes(folder.path()).unwrap(), ["rabbit@box"]);
-        assert_eq!(nodes(&folder.path().join("gone")).unwrap(), Vec::<String>::new());
     }
 
     #[test]
