@@ -282,7 +282,7 @@ impl State {
     /// Packages that `is_meant` names are taken for ones that were asked for by this product.
     fn forget_dependencies(&mut self, is_meant: impl Fn(&str) -> bool) {
         for item in self.resources.values_mut().flat_map(|entry| &mut entry.items) {
-            if let Undo::RemovePackage { name, dependency } = &mut item.undo
+            if let Undo::RemovePackage { name, dependency, .. } = &mut item.undo
                 && is_meant(name)
             {
                 *dependency = false;
@@ -304,10 +304,35 @@ impl State {
         }
         let items = self.resources.iter().filter(|(id, _)| of(id)).flat_map(|(_, entry)| &entry.items);
         let names = items.filter(|item| !item.going).filter_map(|item| match &item.undo {
-            Undo::RemovePackage { name, dependency: true } => Some(name.clone()),
+            Undo::RemovePackage { name, dependency: true, .. } => Some(name.clone()),
             _ => None,
         });
         names.collect()
+    }
+
+    /// Packages of which something was there before that a purge would take.
+    pub fn remaining(&self) -> BTreeSet<String> {
+        let items = self.resources.values().flat_map(|entry| &entry.items);
+        let names = items.filter_map(|item| match &item.undo {
+            Undo::RemovePackage { name, remains: true, .. } => Some(name.clone()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// Clusters of PostgreSQL, `15/main`, that this product looks after. Of one that was only looked at nothing is known after an uninstall that left data, but
+    /// that the product has something in it.
+    pub fn clusters(&self) -> BTreeSet<String> {
+        let claims = self.resources.values().flat_map(|entry| &entry.claims);
+        let claimed = claims.filter_map(|claim| claim.thing.strip_prefix("data:")).map(str::to_owned);
+        let items = self.resources.values().flat_map(|entry| &entry.items);
+        let used = items.filter_map(|item| match &item.undo {
+            Undo::RemoveDatabase { version, cluster, .. } | Undo::RemoveRole { version, cluster, .. } => {
+                Some(format!("{version}/{cluster}"))
+            }
+            _ => None,
+        });
+        claimed.chain(used).collect()
     }
 
     /// Ownership is decided by the first intent: a later one adds only what was written. What was left to somebody else is begun anew. What
@@ -333,12 +358,19 @@ impl State {
             Some(known) => {
                 known.wrote.extend(new.wrote);
                 (known.going, known.left) = (false, false);
-                let again = matches!(
-                    (&known.undo, &told.undo),
-                    (Undo::PurgePackage { .. }, _) | (Undo::RemovePackage { .. }, Undo::RemovePackage { .. })
-                );
-                if earlier || again {
+                let remained = match (&known.undo, &told.undo) {
+                    (Undo::PurgePackage { .. }, _) => Some(false),
+                    (Undo::RemovePackage { remains, .. }, Undo::RemovePackage { .. }) => Some(*remains),
+                    _ => None,
+                };
+                if earlier || remained.is_some() {
                     known.undo = new.undo;
+                }
+                // What is left by the time of a later transaction of ours is of the one before.
+                if let (Some(remained), Undo::RemovePackage { remains, .. }, false) =
+                    (remained, &mut known.undo, earlier)
+                {
+                    *remains = remained;
                 }
             }
             None => entry.items.push(new),

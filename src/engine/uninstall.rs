@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 use distro::{Class, Fault, Host, Look, services};
+use steps::resources::packages::Going;
 use steps::undo::{Undo, UndoCx, Undone};
 use steps::{Stage, resources};
 
@@ -40,6 +41,7 @@ pub fn take_back(
     let mut reloads: BTreeMap<String, bool> = BTreeMap::new();
     let mut after: Vec<(String, Item)> = Vec::new();
     let mut with_packages: Vec<(String, Item)> = Vec::new();
+    let (found, clusters) = (session.state.remaining(), session.state.clusters());
     for (resource, item) in session.state.to_undo().into_iter().filter(|(resource, _)| of(resource)) {
         session.check_stop()?;
         enter(session, &resource);
@@ -91,7 +93,8 @@ pub fn take_back(
         Ok(())
     };
     take(session, taken, after)?;
-    remove_packages(session, packages, of, purge, others, taken)?;
+    let going = Going { asked: BTreeSet::new(), found, clusters, purge };
+    remove_packages(session, packages, of, going, others, taken)?;
     take(session, taken, with_packages)?;
     session.bus.enter(None, None, None);
     let ids = session.state.resources.keys().filter(|id| of(id));
@@ -277,7 +280,7 @@ fn remove_packages(
     session: &mut Session<'_>,
     packages: Vec<(String, Item, String)>,
     of: &dyn Fn(&str) -> bool,
-    purge: bool,
+    going: Going,
     others: &mut HashMap<String, State>,
     taken: &mut Taken,
 ) -> Result<()> {
@@ -286,7 +289,8 @@ fn remove_packages(
     session.check_stop()?;
     session.bus.enter(Some(Stage::Packages), first.split('/').next(), Some(&first));
     let look = Look::new(session.host);
-    let asked = asked_since(&look, &session.state, of);
+    let going = Going { asked: asked_since(&look, &session.state, of), ..going };
+    let asked = &going.asked;
     let undo = |(resource, item, _): &(String, Item, String)| Record::Undo {
         resource: resource.clone(),
         item: item.item.clone(),
@@ -294,8 +298,7 @@ fn remove_packages(
     // What stays is told from what was about to go, should this be cut off.
     session.record_all(packages.iter().filter(|(_, _, name)| !asked.contains(name)).map(undo).collect())?;
     let names: Vec<String> = packages.iter().map(|(_, _, name)| name.clone()).collect();
-    let outcomes =
-        session.with_cx(&look, &first, |cx| resources::packages::undo_packages(cx, &names, &asked, purge))?;
+    let outcomes = session.with_cx(&look, &first, |cx| resources::packages::undo_packages(cx, &names, &going))?;
     for (resource, item, name) in packages {
         let outcome = outcomes.iter().find(|(package, _)| *package == name).map(|(_, undone)| undone.clone());
         let Some(undone) = outcome else {

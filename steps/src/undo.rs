@@ -152,6 +152,9 @@ pub enum Undo {
         /// Did it come only because another of the transaction needs it? Then it stays where somebody has asked for it since.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         dependency: bool,
+        /// Was something of it there before that its purge takes with it, its configuration or its data? Then it is never purged.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        remains: bool,
     },
     /// Packages that were installed were removed again, and their configuration and data were kept: purge what is left of them.
     PurgePackage {

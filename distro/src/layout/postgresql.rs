@@ -1,7 +1,13 @@
 //! PostgreSQL.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::Result;
+
 use crate::Facts;
 use crate::facts::Family;
+use crate::failure::io_fault;
 
 /// How a distribution has clusters of PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,4 +127,49 @@ impl Cluster {
             data: format!("/var/lib/postgresql/{version}/{name}"),
         }
     }
+}
+
+/// Clusters of the version that Debian's `package` is the server of, as `15/main`: its purge drops them all, whoever made them. `root` is
+/// where /etc is, normally `/`.
+///
+/// # Errors
+/// Where their folder cannot be read.
+pub(crate) fn clusters_of_package(root: &Path, package: &str) -> Result<Vec<String>> {
+    let plain = package.split_once(':').map_or(package, |(plain, _)| plain);
+    let version = plain.strip_prefix("postgresql-").unwrap_or_default();
+    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Ok(Vec::new());
+    }
+    let folder = root.join("etc/postgresql").join(version);
+    let entries = match folder.read_dir() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_fault(&error, "list", &folder).into()),
+    };
+    let mut clusters = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| io_fault(&error, "list", &folder))?;
+        clusters.push(format!("{version}/{}", entry.file_name().to_string_lossy()));
+    }
+    clusters.sort();
+    Ok(clusters)
+}
+
+/// The folder of the data of the only cluster, where `text` names one: the lines of its unit, of drop-ins and of the files of its environment,
+/// one after the other. SUSE's script takes `POSTGRES_DATADIR`, others `PGDATA`.
+pub fn data_folder(text: &str) -> Option<String> {
+    let (mut general, mut of_suse) = (None, None);
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+        let line = line.strip_prefix("Environment=").unwrap_or(line);
+        for word in line.split_whitespace().map(|word| word.trim_matches(['"', '\''])) {
+            let Some((name, value)) = word.split_once('=') else { continue };
+            let value = value.trim_matches(['"', '\'']).replace("~postgres/", "/var/lib/pgsql/");
+            match name {
+                "PGDATA" => general = Some(value),
+                "POSTGRES_DATADIR" => of_suse = Some(value),
+                _ => {}
+            }
+        }
+    }
+    of_suse.or(general).filter(|folder| folder.starts_with('/'))
 }

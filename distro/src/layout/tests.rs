@@ -167,3 +167,41 @@ fn redis_and_postgresql_of_the_family_of_red_hat() {
         assert_eq!(Postgresql::of(&facts).unwrap().package(""), server, "{os_release}");
     }
 }
+
+#[test]
+fn clusters_that_go_with_a_package() {
+    let root = tempfile::tempdir().unwrap();
+    for cluster in ["15/main", "15/crm", "9.5/main"] {
+        std::fs::create_dir_all(root.path().join("etc/postgresql").join(cluster)).unwrap();
+    }
+    for (package, wanted) in [
+        ("postgresql-15", &["15/crm", "15/main"][..]),
+        ("postgresql-15:amd64", &["15/crm", "15/main"]),
+        ("postgresql-9.5", &["9.5/main"]),
+        ("postgresql-16", &[]),
+        ("postgresql-common", &[]),
+        ("postgresql-client-15", &[]),
+        ("postgresql-", &[]),
+        ("postgresql", &[]),
+    ] {
+        assert_eq!(clusters_of_package(root.path(), package).unwrap(), wanted, "{package}");
+    }
+}
+
+#[test]
+fn where_the_only_cluster_has_its_data() {
+    for (text, wanted) in [
+        ("[Service]\nEnvironment=PGDATA=/var/lib/pgsql/data\n", Some("/var/lib/pgsql/data")),
+        (
+            "Environment=PGDATA=/var/lib/pgsql/data\n[Service]\nEnvironment=\"PGDATA=/srv/pgdata\"\n",
+            Some("/srv/pgdata"),
+        ),
+        ("Environment=A=b PGDATA=/srv/pgdata C=d\n", Some("/srv/pgdata")),
+        ("# Environment=PGDATA=/srv/pgdata\nExecStart=/usr/bin/postgres -D ${PGDATA}\n", None),
+        ("POSTGRES_DATADIR=\"~postgres/data\"\nPOSTGRES_OPTIONS=\"\"\n", Some("/var/lib/pgsql/data")),
+        ("Environment=PGDATA=/nobody/reads/it\nPOSTGRES_DATADIR='/srv/pgdata'\n", Some("/srv/pgdata")),
+        ("POSTGRES_DATADIR=\"\"\n", None),
+    ] {
+        assert_eq!(data_folder(text).as_deref(), wanted, "{text}");
+    }
+}

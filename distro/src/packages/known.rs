@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Manager;
 use crate::dpkg::Dpkg;
-use crate::{Look, rpm};
+use crate::{Look, layout, rpm};
 
 /// A package that is there, or of which something is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +141,38 @@ impl Look<'_> {
         match self.host.packages() {
             Manager::Apt => self.dpkg()?.owner_of_conffile(path),
             Manager::Dnf | Manager::Yum | Manager::Zypper => Ok(None),
+        }
+    }
+
+    /// Those of `names` that are not there, and of which something is that their purge would take: configuration, clusters of PostgreSQL.
+    ///
+    /// # Errors
+    /// As [`Look::packages`]; where a folder of clusters cannot be read.
+    pub fn remaining_packages<S: AsRef<str>>(&self, names: impl IntoIterator<Item = S>) -> Result<BTreeSet<String>> {
+        // With rpm there is neither a purge nor such a state.
+        if self.host.packages() != Manager::Apt {
+            return Ok(BTreeSet::new());
+        }
+        let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+        let known = self.packages(&names)?;
+        let mut remaining = BTreeSet::new();
+        for name in names {
+            let is_left = known.get(&name).is_some_and(|package| package.state == State::Configuration);
+            if is_left || !known.contains_key(&name) && !self.clusters_of(&name)?.is_empty() {
+                remaining.insert(name);
+            }
+        }
+        Ok(remaining)
+    }
+
+    /// Clusters of PostgreSQL, `15/main`, that the purge of the package `name` would drop.
+    ///
+    /// # Errors
+    /// Where their folder cannot be read.
+    pub fn clusters_of(&self, name: &str) -> Result<Vec<String>> {
+        match self.host.packages() {
+            Manager::Apt => layout::clusters_of_package(Path::new("/"), name),
+            Manager::Dnf | Manager::Yum | Manager::Zypper => Ok(Vec::new()),
         }
     }
 

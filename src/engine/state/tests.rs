@@ -92,7 +92,7 @@ fn undo_goes_backwards_and_forgets_what_is_gone() {
 
 #[test]
 fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
-    let package = || Undo::RemovePackage { name: "x".into(), dependency: false };
+    let package = || Undo::RemovePackage { name: "x".into(), dependency: false, remains: false };
     let attempt = |action: &str| Record::Attempt {
         run: action.into(),
         attempt: 1,
@@ -184,7 +184,7 @@ fn what_was_left_to_somebody_is_inherited_as_theirs() {
 fn data_and_packages_that_stay_are_still_ours() {
     let id = "s/x:x";
     let file = || Undo::RemoveFile { path: "/x".into() };
-    let package = Undo::RemovePackage { name: "x".into(), dependency: false };
+    let package = Undo::RemovePackage { name: "x".into(), dependency: false, remains: false };
     for (undo, data, left) in [(file(), false, true), (file(), true, false), (package, false, false)] {
         let mut first = intent(id, "it", undo.clone(), "1");
         if let Record::Intent { items, .. } = &mut first {
@@ -196,13 +196,49 @@ fn data_and_packages_that_stay_are_still_ours() {
     }
 }
 
+#[test]
+fn what_was_there_before_a_package_is_known_by_its_first_transaction() {
+    let package = |remains| Undo::RemovePackage { name: "x".into(), dependency: false, remains };
+    let id = "s/packages:all";
+    let bring = |remains| intent(id, "package x", package(remains), "1");
+    let undone = |result| Record::Undone { resource: id.into(), item: "package x".into(), result };
+    for (records, remains) in [
+        (vec![bring(true)], true),
+        (vec![bring(false)], false),
+        // Cut off in the middle, dpkg knows no longer what was left before.
+        (vec![bring(true), bring(false)], true),
+        (vec![bring(false), bring(true)], false),
+        // What an uninstall of ours left is ours.
+        (vec![bring(false), undone(UndoOutcome::Removed), bring(true)], false),
+        (vec![bring(true), undone(UndoOutcome::Done), bring(true)], true),
+    ] {
+        let state = State::replay(&records).unwrap();
+        assert_eq!(state.resources[id].items[0].undo, package(remains), "{records:?}");
+        assert_eq!(state.remaining().contains("x"), remains);
+    }
+    let before: Undo = serde_json::from_value(serde_json::json!({"undo": "remove_package", "name": "x"})).unwrap();
+    assert_eq!(before, package(false));
+}
+
+#[test]
+fn clusters_of_a_product_are_known_until_their_data_are_gone() {
+    let claims = vec![ClaimTold { thing: "data:15/main".into(), wants: String::new() }];
+    let mut state = State::replay(&[Record::Found { resource: "db/cluster:15/main".into(), claims }]).unwrap();
+    assert!(state.clusters().contains("15/main"));
+    state.take(&Record::Forgotten { resource: "db/cluster:15/main".into() }).unwrap();
+    assert!(state.clusters().is_empty());
+    let role = Undo::RemoveRole { version: "15".into(), cluster: "main".into(), name: "shop".into() };
+    state.take(&intent("db/database:15/main/shop", "role shop", role, "1")).unwrap();
+    assert!(state.clusters().contains("15/main"));
+}
+
 /// The intent of a set of packages `names` of the step `s`, whose transaction brings these besides.
 fn packages(step: &str, names: &[&str], besides: &[&str]) -> Record {
     let claim = |name: &&str| ClaimTold { thing: format!("package:{name}"), wants: "1".into() };
     let item = |name: &&str, dependency| ItemTold {
         item: format!("package {name}"),
         summary: "install".into(),
-        undo: Undo::RemovePackage { name: (*name).into(), dependency },
+        undo: Undo::RemovePackage { name: (*name).into(), dependency, remains: false },
         data: false,
         wrote: None,
         left: false,
@@ -281,7 +317,7 @@ fn what_was_about_to_go_is_no_dependency_until_it_is_said_to_stay() {
 #[test]
 fn a_package_of_an_older_journal_was_asked_for() {
     let undo: Undo = serde_json::from_str(r#"{"undo":"remove_package","name":"liba"}"#).unwrap();
-    assert_eq!(undo, Undo::RemovePackage { name: "liba".into(), dependency: false });
+    assert_eq!(undo, Undo::RemovePackage { name: "liba".into(), dependency: false, remains: false });
     assert_eq!(serde_json::to_string(&undo).unwrap(), r#"{"undo":"remove_package","name":"liba"}"#);
 }
 

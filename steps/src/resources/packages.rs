@@ -72,15 +72,15 @@ impl Packages {
         other.collect()
     }
 
-    /// What is to be done for the package `name`, which is [`Packages::missing`].
-    fn change(&self, known: &Known, name: &str) -> Change {
+    /// What is to be done for the package `name`, which is [`Packages::missing`]; `remains`: is something of it there that its purge takes?
+    fn change(&self, known: &Known, name: &str, remains: bool) -> Change {
         match (known.get(name).filter(|package| package.is_installed()), &self.version) {
             (Some(package), Some(version)) => {
                 let change = upgraded(name, &package.version, &format!("version {version}"));
                 let stopped = if self.services.is_empty() { "" } else { ", with its services stopped" };
                 Change { summary: change.summary + stopped, ..change }
             }
-            _ => install(name, "", false),
+            _ => install(name, "", false, remains),
         }
     }
 }
@@ -105,7 +105,10 @@ impl Resource for Packages {
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         let known = cx.look.packages(&self.names)?;
-        let mut changes: Vec<Change> = self.missing(&known).map(|name| self.change(&known, name)).collect();
+        let missing: Vec<&String> = self.missing(&known).collect();
+        let remaining = cx.look.remaining_packages(&missing)?;
+        let mut changes: Vec<Change> =
+            missing.into_iter().map(|name| self.change(&known, name, remaining.contains(name))).collect();
         changes.extend(upgrade::changes(cx, self, &known)?);
         if !changes.is_empty() {
             return Ok(Probe::Changes(changes));
@@ -146,12 +149,12 @@ pub(super) fn thing(name: &str) -> String {
     format!("package:{name}")
 }
 
-fn install(name: &str, version: &str, dependency: bool) -> Change {
+fn install(name: &str, version: &str, dependency: bool, remains: bool) -> Change {
     let summary = format!("install {name} {version}");
     Change::new(
         format!("package {name}"),
         summary.trim_end(),
-        Undo::RemovePackage { name: name.to_owned(), dependency },
+        Undo::RemovePackage { name: name.to_owned(), dependency, remains },
     )
 }
 
@@ -225,14 +228,18 @@ pub fn solve(cx: &Cx<'_>, sets: &[&dyn Resource]) -> Result<(Vec<Change>, Vec<Ar
     if let Some((name, set)) = not_brought(&solution, &known, sets) {
         return Err(not_offered(manager, &solution, name, &known, set).into());
     }
-    Ok((changes(&solution, &names), solution.archives))
+    let remaining = Look::new(cx.host).remaining_packages(solution.new.iter().map(|new| &new.name))?;
+    Ok((changes(&solution, &names, &remaining), solution.archives))
 }
 
-/// What `solution` does where `names` are asked for.
-fn changes(solution: &Solution, names: &[String]) -> Vec<Change> {
+/// What `solution` does where `names` are asked for; something of those of `remaining` is there that their purge takes.
+fn changes(solution: &Solution, names: &[String], remaining: &BTreeSet<String>) -> Vec<Change> {
     let native = solution.native.as_str();
     let asked: BTreeSet<&str> = names.iter().map(|name| name.strip_suffix(native).unwrap_or(name)).collect();
-    let new = solution.new.iter().map(|new| install(&new.name, &new.to, !asked.contains(new.name.as_str())));
+    let new = solution
+        .new
+        .iter()
+        .map(|new| install(&new.name, &new.to, !asked.contains(new.name.as_str()), remaining.contains(&new.name)));
     let upgraded =
         solution.upgraded.iter().map(|one| upgraded(&one.name, one.from.as_deref().unwrap_or_default(), &one.to));
     new.chain(upgraded).collect()
@@ -317,21 +324,29 @@ fn new_names(solution: &Solution) -> BTreeSet<String> {
     solution.new.iter().map(|new| new.name.clone()).collect()
 }
 
+/// What is known of packages that go.
+#[derive(Clone, Debug, Default)]
+pub struct Going {
+    /// Those that somebody has asked for since, which stay.
+    pub asked: BTreeSet<String>,
+    /// Those of which something was there before that a purge would take.
+    pub found: BTreeSet<String>,
+    /// Clusters of PostgreSQL, `15/main`, that are not somebody else's.
+    pub clusters: BTreeSet<String>,
+    /// Is their configuration to go, too?
+    pub purge: bool,
+}
+
 /// Removes packages that were installed, all in one transaction, and says of each what came of it. One that something else on
-/// the host needs stays, and so do those of `asked`, which somebody has asked for since. With `purge` their configuration goes too, except where a folder of a package in /etc holds files that
-/// nobody shipped.
+/// the host needs stays. With `purge` their configuration goes too, except where it was there before, or where that would take what is somebody else's: files that
+/// nobody shipped in a folder of a package in /etc, a cluster of PostgreSQL.
 ///
 /// # Errors
 /// Class `package`, where more would be removed than asked, or they cannot be removed; those of [`Manager::remove`].
-pub fn undo_packages(
-    cx: &Cx<'_>,
-    names: &[String],
-    asked: &BTreeSet<String>,
-    purge: bool,
-) -> Result<Vec<(String, Undone)>> {
+pub fn undo_packages(cx: &Cx<'_>, names: &[String], going: &Going) -> Result<Vec<(String, Undone)>> {
     let manager = cx.host.packages();
     manager.finish(cx.host, names, &[], cx.survivor)?;
-    let mut plan = Removal::of(&Look::new(cx.host), names, asked, purge)?;
+    let mut plan = Removal::of(&Look::new(cx.host), names, going)?;
     if !plan.remove.is_empty() {
         let gone = manager.simulate_removal(cx.host, &plan.remove)?;
         let more: Vec<&String> = gone.iter().filter(|name| !plan.remove.contains(name)).collect();
@@ -350,8 +365,8 @@ pub fn undo_packages(
     if !plan.purge.is_empty() {
         manager.remove(cx.host, &plan.purge, true, cx.survivor)?;
     }
-    if purge && !plan.purge.is_empty() {
-        plan.told = purge_again(cx, plan.told, asked)?;
+    if going.purge && !plan.purge.is_empty() {
+        plan.told = purge_again(cx, plan.told, going)?;
     }
     // Of a package with neither configuration nor data nothing is left for a purge.
     let after = Look::new(cx.host).packages(names)?;
@@ -382,9 +397,9 @@ fn still_there(plan: &Removal, after: &Known) -> Result<()> {
 
 /// What one package's purge took away may have been all that stood in the way of another's: a cluster of PostgreSQL in the
 /// folder of postgresql-common. And where a removal was cut off in the middle, apt may only have ended that.
-fn purge_again(cx: &Cx<'_>, told: Vec<(String, Undone)>, asked: &BTreeSet<String>) -> Result<Vec<(String, Undone)>> {
+fn purge_again(cx: &Cx<'_>, told: Vec<(String, Undone)>, going: &Going) -> Result<Vec<(String, Undone)>> {
     let names: Vec<String> = told.iter().map(|(name, _)| name.clone()).collect();
-    let plan = Removal::of(&Look::new(cx.host), &names, asked, true)?;
+    let plan = Removal::of(&Look::new(cx.host), &names, going)?;
     let purge: Vec<String> = plan.purge.into_iter().filter(|name| !plan.remove.contains(name)).collect();
     if !purge.is_empty() {
         cx.host.packages().remove(cx.host, &purge, true, cx.survivor)?;
@@ -407,6 +422,24 @@ fn stays(manager: Manager, name: &str, asked: &BTreeSet<String>) -> Option<Strin
     asked.contains(name).then(|| format!("somebody asked for it since; `{}` lets it go", manager.let_go(name)))
 }
 
+impl Going {
+    /// Was `cluster` made by its package, for this product? Others of its clusters were made by itself and are gone by now, or were there.
+    fn is_packaged(&self, cluster: &str) -> bool {
+        self.clusters.contains(cluster) && cluster.ends_with("/main")
+    }
+}
+
+/// What of somebody else's the purge of a package would take: `clusters` of PostgreSQL, `files`.
+fn purge_takes(clusters: Vec<String>, files: Vec<PathBuf>) -> Option<String> {
+    if let Some(first) = clusters.first() {
+        let count = if clusters.len() == 1 { "a cluster".to_owned() } else { format!("{} clusters", clusters.len()) };
+        return Some(format!("would drop {count} of PostgreSQL of somebody else with all data, {first}"));
+    }
+    let first = files.first()?;
+    let count = if files.len() == 1 { "a file".to_owned() } else { format!("{} files", files.len()) };
+    Some(format!("may delete {count} of somebody else, {}", first.display()))
+}
+
 /// What is done with packages that were installed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Removal {
@@ -419,20 +452,25 @@ struct Removal {
 }
 
 impl Removal {
-    fn of(look: &Look<'_>, names: &[String], asked: &BTreeSet<String>, purge: bool) -> Result<Self> {
+    fn of(look: &Look<'_>, names: &[String], going: &Going) -> Result<Self> {
         let needed = |set: &BTreeSet<String>| look.needed_packages(set);
-        let stays = |name: &str| stays(look.host.packages(), name, asked);
-        Self::plan(&look.packages(names)?, names, purge, stays, needed, |name| look.foreign_etc_files(name))
+        let stays = |name: &str| stays(look.host.packages(), name, &going.asked);
+        let takes = |name: &str| {
+            let clusters = look.clusters_of(name)?.into_iter().filter(|cluster| !going.is_packaged(cluster)).collect();
+            Ok(purge_takes(clusters, look.foreign_etc_files(name)?))
+        };
+        Self::plan(&look.packages(names)?, names, going, stays, needed, takes)
     }
 
     fn plan(
         known: &Known,
         names: &[String],
-        purge: bool,
+        going: &Going,
         stays: impl Fn(&str) -> Option<String>,
         needed: impl Fn(&BTreeSet<String>) -> Result<BTreeMap<String, String>>,
-        foreign: impl Fn(&str) -> Result<Vec<PathBuf>>,
+        takes: impl Fn(&str) -> Result<Option<String>>,
     ) -> Result<Self> {
+        let purge = going.purge;
         let there = |name: &&String| known.contains_key(*name);
         let (there, gone): (Vec<&String>, Vec<&String>) = names.iter().partition(there);
         let mut plan = Self::default();
@@ -452,24 +490,29 @@ impl Removal {
                 continue;
             }
             let state = known.get(name).map(|package| package.state);
-            if state == Some(State::AlmostGone) {
+            let found = going.found.contains(name);
+            if state == Some(State::AlmostGone) && !found {
                 plan.purge.push(name.clone());
                 plan.told.push((name.clone(), Undone::Done(format!("removed {name}"))));
                 continue;
             }
-            if state != Some(State::Configuration) {
+            if !known.get(name).is_some_and(Package::is_only_configuration) {
                 plan.remove.push(name.clone());
+            } else if found {
+                plan.told.push((name.clone(), Undone::Gone));
+                continue;
             } else if !purge {
                 plan.told.push((name.clone(), Undone::Removed(format!("{name} was removed already"))));
                 continue;
             }
-            let foreign = if purge { foreign(name)? } else { Vec::new() };
-            let undone = match foreign.first() {
-                Some(first) => Undone::Kept(format!(
-                    "removed, and its configuration stays: purging it may delete {} of somebody else, {}",
-                    if foreign.len() == 1 { "a file".to_owned() } else { format!("{} files", foreign.len()) },
-                    first.display()
-                )),
+            let undone = match if purge && !found { takes(name)? } else { None } {
+                _ if found && purge => {
+                    Undone::Kept("removed, and its configuration and data stay: they were there before".to_owned())
+                }
+                _ if found => {
+                    Undone::Done(format!("removed {name}, its configuration and data, which were there before, stay"))
+                }
+                Some(what) => Undone::Kept(format!("removed, and its configuration stays: purging it {what}")),
                 None if purge => {
                     plan.purge.push(name.clone());
                     Undone::Done(format!("purged {name}"))

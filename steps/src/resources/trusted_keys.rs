@@ -105,7 +105,7 @@ impl Resource for TrustedKeys {
                 seen.insert(name, now);
                 continue;
             };
-            let undo = Undo::RemovePackage { name: name.clone(), dependency: false };
+            let undo = Undo::RemovePackage { name: name.clone(), dependency: false, remains: false };
             changes.push(Change::new(format!("package {name}"), summary, undo));
         }
         Ok(if changes.is_empty() { Probe::InPlace(serde_json::to_value(seen)?) } else { Probe::Changes(changes) })

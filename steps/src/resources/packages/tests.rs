@@ -55,7 +55,7 @@ fn what_is_of_another_series_is_asked_for() {
     }
     let set = Packages { version: Some("2".into()), ..Packages::new(owned(&["a", "b"]), Vec::new()) };
     assert_eq!(missing(&known, &[&set]), ["a", "b"]);
-    let told = |name| set.change(&known, name).summary;
+    let told = |name| set.change(&known, name, false).summary;
     assert_eq!([told("a"), told("b")], ["upgrade a 1 -> version 2", "install b"]);
     let to = |name: &str, to: &str| Move { name: name.into(), from: None, to: to.into() };
     let of = |new: Vec<Move>| Solution { new, ..Solution::default() };
@@ -81,14 +81,15 @@ fn what_is_new_is_removed_and_what_is_upgraded_stays() {
         native: ":all".into(),
         ..Solution::default()
     };
-    let changes = changes(&solution, &owned(&["a:all"]));
+    let remaining = ["liba".to_owned()].into();
+    let changes = changes(&solution, &owned(&["a:all"]), &remaining);
     let told: Vec<_> = changes.iter().map(|change| (change.item.as_str(), change.summary.as_str())).collect();
     assert_eq!(
         told,
         [("package a", "install a 2"), ("package liba", "install liba 2"), ("package b", "upgrade b 1 -> 2")]
     );
-    assert_eq!(changes[0].undo, Undo::RemovePackage { name: "a".into(), dependency: false });
-    assert_eq!(changes[1].undo, Undo::RemovePackage { name: "liba".into(), dependency: true });
+    assert_eq!(changes[0].undo, Undo::RemovePackage { name: "a".into(), dependency: false, remains: false });
+    assert_eq!(changes[1].undo, Undo::RemovePackage { name: "liba".into(), dependency: true, remains: true });
     assert!(matches!(&changes[2].undo, Undo::Kept { why } if why.contains("from 1 to 2")));
 
     let brought = Packages::new(owned(&["a", "b", "a:all"]), Vec::new());
@@ -122,11 +123,12 @@ fn packages_go_unless_somebody_needs_them() {
     let stays = |name: &str| stays(Manager::Apt, name, &asked);
     let foreign = |name: &str| {
         let files = if name == "nginx-common" { vec!["/etc/nginx/sites-available/mine".into()] } else { Vec::new() };
-        Ok(files)
+        Ok(purge_takes(Vec::new(), files))
     };
+    let (plain, purge) = (Going::default(), Going { purge: true, ..Going::default() });
     let said = |plan: &Removal, name: &str| plan.told.iter().find(|(known, _)| known == name).unwrap().1.clone();
 
-    let plan = Removal::plan(&known, &names, false, stays, needed, foreign).unwrap();
+    let plan = Removal::plan(&known, &names, &plain, stays, needed, foreign).unwrap();
     assert_eq!((plan.remove.clone(), plan.purge.clone()), (owned(&["nginx", "nginx-common"]), Vec::new()));
     assert_eq!(said(&plan, "libssl"), Undone::Kept("package curl needs it".into()));
     assert_eq!(said(&plan, "redis"), Undone::Removed("redis was removed already".into()));
@@ -138,11 +140,11 @@ fn packages_go_unless_somebody_needs_them() {
     assert!(matches!(said(&plan, "nginx-common"), Undone::Removed(_)));
 
     // Of a package without configuration dpkg was killed on its way from here to nothing.
-    let plan = Removal::plan(&known, &owned(&["almost-gone"]), false, stays, needed, foreign).unwrap();
+    let plan = Removal::plan(&known, &owned(&["almost-gone"]), &plain, stays, needed, foreign).unwrap();
     assert_eq!((plan.remove.clone(), plan.purge.clone()), (Vec::new(), owned(&["almost-gone"])));
     assert_eq!(said(&plan, "almost-gone"), Undone::Done("removed almost-gone".into()));
 
-    let plan = Removal::plan(&known, &names, true, stays, needed, foreign).unwrap();
+    let plan = Removal::plan(&known, &names, &purge, stays, needed, foreign).unwrap();
     assert_eq!(
         (plan.remove.clone(), plan.purge.clone()),
         (owned(&["nginx", "nginx-common"]), owned(&["nginx", "redis"]))
@@ -152,4 +154,61 @@ fn packages_go_unless_somebody_needs_them() {
     );
     assert_eq!(said(&plan, "redis"), Undone::Done("purged redis".into()));
     assert_eq!(plan.told.len(), names.len());
+}
+
+#[test]
+fn what_was_there_before_a_package_is_never_purged() {
+    let names = owned(&["a", "removed-since", "ours"]);
+    let known =
+        known(&[("a", State::Installed), ("removed-since", State::Configuration), ("ours", State::Configuration)]);
+    let found: BTreeSet<String> = ["a".to_owned(), "removed-since".to_owned()].into();
+    for (purge, purged, told) in [
+        (
+            false,
+            owned(&[]),
+            [
+                Undone::Done("removed a, its configuration and data, which were there before, stay".into()),
+                Undone::Gone,
+                Undone::Removed("ours was removed already".into()),
+            ],
+        ),
+        (
+            true,
+            owned(&["ours"]),
+            [
+                Undone::Kept("removed, and its configuration and data stay: they were there before".into()),
+                Undone::Gone,
+                Undone::Done("purged ours".into()),
+            ],
+        ),
+    ] {
+        let going = Going { found: found.clone(), purge, ..Going::default() };
+        let plan = Removal::plan(&known, &names, &going, |_| None, |_| Ok(BTreeMap::new()), |_| Ok(None)).unwrap();
+        assert_eq!((plan.remove, plan.purge), (owned(&["a"]), purged));
+        assert_eq!(plan.told.into_iter().map(|(_, undone)| undone).collect::<Vec<_>>(), told);
+    }
+}
+
+#[test]
+fn a_cluster_of_somebody_else_is_in_the_way_of_a_purge() {
+    let going = Going { clusters: ["15/main".to_owned(), "15/shop".to_owned()].into(), ..Going::default() };
+    // A cluster of ours with another name was made by us, and is gone by then; or it was there.
+    let others = |clusters: &[&str]| owned(clusters).into_iter().filter(|name| !going.is_packaged(name)).collect();
+    for (clusters, files, wanted) in [
+        (&["15/main"][..], &[][..], None),
+        (
+            &["15/crm", "15/main"],
+            &["/etc/x"],
+            Some("would drop a cluster of PostgreSQL of somebody else with all data, 15/crm"),
+        ),
+        (
+            &["15/shop", "16/main"],
+            &[],
+            Some("would drop 2 clusters of PostgreSQL of somebody else with all data, 15/shop"),
+        ),
+        (&[], &["/etc/x"], Some("may delete a file of somebody else, /etc/x")),
+    ] {
+        let files = files.iter().map(PathBuf::from).collect();
+        assert_eq!(purge_takes(others(clusters), files).as_deref(), wanted);
+    }
 }
