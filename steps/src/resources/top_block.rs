@@ -25,7 +25,17 @@ fn marks(name: &str) -> (String, String) {
     (format!("# surefoot {name}: begin\n"), format!("# surefoot {name}: end\n"))
 }
 
-/// The bytes of the block `name`.
+/// A letter for each byte, so that lines of other people's in whatever encoding stay as they are.
+fn letters(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+/// The bytes of [`letters`].
+fn bytes(letters: &str) -> Vec<u8> {
+    letters.chars().filter_map(|letter| u8::try_from(letter).ok()).collect()
+}
+
+/// The letters of the block `name`.
 fn find(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
     let (begin, end) = marks(name);
     let start = text.match_indices(&begin).map(|(at, _)| at).find(|at| *at == 0 || text[..*at].ends_with('\n'))?;
@@ -55,24 +65,26 @@ impl TopBlock {
     }
 
     /// `text` with the block; none where it has it.
-    fn set(&self, text: &str) -> Option<String> {
-        let block = self.block();
-        match find(text, &self.name) {
+    fn set(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let (text, block) = (letters(text), letters(self.block().as_bytes()));
+        let text = text.as_str();
+        let new = match find(text, &self.name) {
             Some(found) if text[found.clone()] == block && is_on_top(text, found.start) => None,
             Some(found) => Some(format!("{block}{}{}", &text[..found.start], &text[found.end..])),
             None => Some(format!("{block}{text}")),
-        }
+        };
+        new.as_deref().map(bytes)
     }
 
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
         let Some(text) = files::read(Path::new(&self.path))? else {
             return paths::missing(cx, &self.path);
         };
-        let Some(new) = self.set(&String::from_utf8_lossy(&text)) else {
+        let Some(new) = self.set(&text) else {
             return Ok(Probe::InPlace(json!({ "digest": cx.digest(self.block().as_bytes()) })));
         };
         let undo = Undo::RemoveBlock { path: self.path.clone(), name: self.name.clone() };
-        let diff = paths::diff(&self.path, &text, new.as_bytes(), 1);
+        let diff = paths::diff(&self.path, &text, &new, 1);
         let wrote = Some(self.block().into_bytes());
         let summary = format!("{} lines at the top", self.lines.len());
         Ok(Probe::Changes(vec![Change { diff, wrote, ..Change::new("lines", summary, undo) }]))
@@ -108,8 +120,8 @@ impl Resource for TopBlock {
                 .advice("a package before this step has to bring it")
                 .into());
         };
-        match self.set(&String::from_utf8_lossy(&text)) {
-            Some(new) => files::replace(cx.look, path, new.as_bytes(), &seen.meta),
+        match self.set(&text) {
+            Some(new) => files::replace(cx.look, path, &new, &seen.meta),
             None => Ok(()),
         }
     }
@@ -119,13 +131,13 @@ impl Resource for TopBlock {
 pub(crate) fn undo_remove(cx: &UndoCx<'_>, path: &str, name: &str) -> Result<Undone> {
     let at = Path::new(path);
     let (Some(text), Some(seen)) = (files::read(at)?, files::stat(cx.look, at)?) else { return Ok(Undone::Gone) };
-    let text = String::from_utf8_lossy(&text);
+    let text = letters(&text);
     let Some(found) = find(&text, name) else { return Ok(Undone::Gone) };
-    if !cx.is_ours(text[found.clone()].as_bytes()) {
+    if !cx.is_ours(&bytes(&text[found.clone()])) {
         return Ok(paths::changed(format!("the lines of {name} in {path}")));
     }
     let rest = format!("{}{}", &text[..found.start], &text[found.end..]);
-    files::replace(cx.look, at, rest.as_bytes(), &seen.meta)?;
+    files::replace(cx.look, at, &bytes(&rest), &seen.meta)?;
     Ok(Undone::Done(format!("took the lines of {name} out of {path}")))
 }
 
@@ -133,6 +145,18 @@ pub(crate) fn undo_remove(cx: &UndoCx<'_>, path: &str, name: &str) -> Result<Und
 mod tests {
     use super::*;
     use crate::resources::trial::Trial;
+
+    #[test]
+    fn other_peoples_lines_stay_in_their_encoding() {
+        let trial = Trial::new();
+        let before = b"# f\xfcr alle\nlocal all all peer\n# \xc3\xbc\n";
+        std::fs::write(trial.at("pg_hba.conf"), before).unwrap();
+        let changes = trial.bring(&block(trial.at("pg_hba.conf"), "a/b", &["local \"x\" all md5"]));
+        let after = std::fs::read(trial.at("pg_hba.conf")).unwrap();
+        assert!(after.starts_with(b"# surefoot a/b: begin\n") && after.ends_with(before));
+        trial.undo(&changes, false);
+        assert_eq!(std::fs::read(trial.at("pg_hba.conf")).unwrap(), before);
+    }
 
     fn block(path: String, name: &str, lines: &[&str]) -> TopBlock {
         TopBlock { path, name: name.to_owned(), lines: lines.iter().map(|line| (*line).to_owned()).collect() }
