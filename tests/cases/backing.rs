@@ -514,6 +514,52 @@ fn a_purge_after_an_uninstall_takes_the_data_too() -> Result<()> {
     Ok(())
 }
 
+/// Purging a server of PostgreSQL drops all clusters of its version, whoever made them. One that somebody makes beside ours stays, and so do those
+/// that were there before: here the server was removed, and its clusters left.
+#[test]
+fn clusters_of_somebody_else_outlive_a_purge() -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    let step = "[[step]]\nid = 'db'\nkind = 'postgresql'\nuser = 'shop'\npassword = 'shop'\nmemory = '64 MiB'\n";
+    let blueprint = host.write_blueprint("db", step)?;
+    host.install(&blueprint)?;
+    host.sh("pg_createcluster 15 crm --start && su postgres -c 'createdb -p 5433 customers'")?;
+    let (began, state) = (
+        "systemctl show -p InvocationID --value postgresql@15-crm",
+        "dpkg-query -W -f '${db:Status-Status}' postgresql-15",
+    );
+
+    // An upgrade of the wrappers is no reason to restart what is of others.
+    let before = host.sh(began)?;
+    host.sh("sed -i '/^Package: postgresql-common$/,/^$/ s/^Version: .*/&.1/' /var/lib/dpkg/status")?;
+    let told = host.install(&blueprint)?;
+    ensure!(told.changed == 0 && told.restarted == 0, "{told:?}");
+    assert_eq!(host.sh(began)?, before);
+
+    let purge = host.surefoot("uninstall --purge --yes")?.ok()?;
+    let said = purge.stdout + &purge.stderr;
+    ensure!(said.contains("would drop a cluster of PostgreSQL of somebody else with all data, 15/crm"), "{said}");
+    assert_eq!(host.sh(state)?, "config-files");
+
+    // With addresses of the network alone, and a postgresql.conf that somebody wrote without the folder of ours.
+    let address = host.address();
+    host.sh("sed -i '/^include_dir/d' /etc/postgresql/15/main/postgresql.conf")?;
+    let blueprint = host.write_blueprint("db", &format!("{step}bind = ['{address}']\n"))?;
+    let main = host.read("/etc/postgresql/15/main/postgresql.conf")?;
+    host.install(&blueprint)?;
+    let ask = format!("PGPASSWORD=shop psql -h {address} -U shop -XAtc 'show shared_buffers' shop");
+    assert_eq!(host.sh(&ask)?, "64MB");
+    let told = host.install(&blueprint)?;
+    ensure!(told.touched.is_empty() && told.changed == 0 && told.restarted == 0, "{told:?}");
+    let purge = host.surefoot("uninstall --purge --yes")?.ok()?;
+    let said = purge.stdout + &purge.stderr;
+    ensure!(said.contains("its configuration and data stay: they were there before"), "{said}");
+    assert_eq!(host.sh(state)?, "config-files");
+    assert_eq!(host.read("/etc/postgresql/15/main/postgresql.conf")?, main);
+    host.sh("apt-get install -q --yes --no-install-recommends postgresql-15 && su postgres -c 'psql -p 5433 -c \"select 1\" customers'")?;
+    Ok(())
+}
+
 #[test]
 fn servers_that_are_there_are_only_logged_in_to() -> Result<()> {
     servers_that_are_there(Suite::Bookworm)

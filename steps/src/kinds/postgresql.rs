@@ -141,10 +141,13 @@ impl Settings {
         set.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    /// Who may log in how, for the top of pg_hba.conf.
-    fn logins(&self, database: &str, before_scram: bool) -> Vec<String> {
+    /// Who may log in how, for the top of pg_hba.conf; we do it at `address`.
+    fn logins(&self, database: &str, address: IpAddr, before_scram: bool) -> Vec<String> {
         let (user, how) = (&self.user, if before_scram { "md5" } else { "scram-sha-256" });
-        let here = ["127.0.0.1/32", "::1/128"].map(str::to_owned);
+        let mut here = ["127.0.0.1/32", "::1/128"].map(str::to_owned).to_vec();
+        let own = format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });
+        let is_named = here.contains(&own) || self.clients.contains(&own);
+        here.extend((!is_named).then_some(own));
         let networks = here.iter().chain(&self.clients);
         let host = |network: &String| format!("host \"{database}\" \"{user}\" {network} {how}");
         let local = format!("local \"{database}\" \"{user}\" {how}");
@@ -228,11 +231,11 @@ impl Kind for Settings {
                 stage: Stage::Configure,
             }));
         }
-        resources.push(Box::new(Overruled { cluster: cluster.clone(), settings: set }));
+        resources.push(Box::new(Overruled { cluster: cluster.clone(), settings: set, include: paths.includes_own }));
         resources.push(Box::new(TopBlock {
             path: logins.clone(),
             name: format!("{}/{}", cx.product(), cx.step()),
-            lines: self.logins(&database, paths.before_scram),
+            lines: self.logins(&database, cluster.address, paths.before_scram),
         }));
         // With a folder of such files all of it.
         let own = Path::new(&paths.own);
@@ -253,8 +256,8 @@ impl Kind for Settings {
         }));
         if matches!(layout, Postgresql::Versioned(_)) {
             let package = Some("postgresql-common".to_owned());
-            // systemd itself starts it after the clusters.
-            resources.push(Box::new(Service { package, independent: true, ..Service::new(ALL_CLUSTERS) }));
+            // systemd itself starts it after the clusters. A restart of it would restart all of them.
+            resources.push(Box::new(Service { package, group: true, independent: true, ..Service::new(ALL_CLUSTERS) }));
         }
         resources.push(Box::new(Database {
             cluster,
@@ -317,6 +320,29 @@ mod tests {
         let packages: Vec<_> = packages.map(|set| (set.names.join(" "), set.light)).collect();
         let expected = [("postgresql-15", false), ("postgresql-common postgresql-client-15", true)];
         assert_eq!(packages, expected.map(|(names, light)| (names.to_owned(), light)));
+    }
+
+    #[test]
+    fn we_may_log_in_at_the_address_that_it_listens_on() {
+        let step = Step::new("db");
+        for (bind, clients, wanted) in [
+            (&["10.0.0.5"][..], &[][..], &["127.0.0.1/32", "::1/128", "10.0.0.5/32"][..]),
+            (&["fd00::5"], &["fd00::/16"], &["127.0.0.1/32", "::1/128", "fd00::5/128", "fd00::/16"]),
+            (&["10.0.0.5"], &["10.0.0.5/32"], &["127.0.0.1/32", "::1/128", "10.0.0.5/32"]),
+            (&["10.0.0.5", "127.0.0.1"], &[], &["127.0.0.1/32", "::1/128"]),
+            (&["0.0.0.0"], &[], &["127.0.0.1/32", "::1/128"]),
+            (&["127.0.0.2"], &[], &["127.0.0.1/32", "::1/128", "127.0.0.2/32"]),
+        ] {
+            let settings = json!({"user": "shop", "password": "hunter2", "bind": bind, "clients": clients});
+            let resources = step.expand::<Settings>(settings).unwrap();
+            let logins = wants(&resources, "lines /etc/postgresql/15/main/pg_hba.conf");
+            let networks: Vec<&str> = logins
+                .lines()
+                .filter(|line| line.starts_with("host "))
+                .filter_map(|line| line.split(' ').nth(3))
+                .collect();
+            assert_eq!(networks, wanted, "{bind:?} {clients:?}");
+        }
     }
 
     #[test]

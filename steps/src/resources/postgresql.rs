@@ -98,12 +98,24 @@ impl Cluster {
         let path = format!("{}/pg_hba.conf", self.paths().folder);
         let Some(first) = output.stdout.lines().next() else {
             let failed = || output.fault(Class::Service, format!("PostgreSQL {self} cannot be asked about {path}"));
-            return if output.ok() { Ok(()) } else { Err(failed().advice(self.where_to_look()).into()) };
+            return if output.ok() { Ok(()) } else { Err(failed().advice(self.advice(&output)).into()) };
         };
         Err(Fault::new(Class::Service, format!("PostgreSQL {self} refuses {path}: {first}"))
             .evidence(output.stdout.lines().map(|line| format!("{path}: {line}")))
             .advice(format!("mend {path}, then run again with --resume"))
             .into())
+    }
+
+    /// What to do where `output` of its psql is a failure.
+    fn advice(&self, output: &distro::command::Output) -> String {
+        if !output.tail.iter().any(|line| tells_of_logins(line)) {
+            return self.where_to_look();
+        }
+        let (folder, unit) = (self.paths().folder, self.paths().unit);
+        format!(
+            "let the user postgres in without a password by a line `local all postgres peer` at the top of {folder}/pg_hba.conf, \
+             `systemctl reload {unit}`, then run again with --resume"
+        )
     }
 
     fn where_to_look(&self) -> String {
@@ -114,8 +126,21 @@ impl Cluster {
     fn psql(&self, host: &Host, database: &str, sql: &str) -> Result<distro::command::Output> {
         let port = self.port()?.to_string();
         let program = format!("{}/psql", self.paths().programs);
-        let args =
-            ["-u", "postgres", "--", &program, "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", database];
+        let args = [
+            "-u",
+            "postgres",
+            "--",
+            &program,
+            "-XAtqw",
+            "-F",
+            "\t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-f",
+            "-",
+            "-d",
+            database,
+        ];
         Command::new("runuser")
             .args(args)
             .args(["-p", &port])
@@ -123,6 +148,11 @@ impl Cluster {
             .limit(Duration::from_secs(120))
             .output(&host.runner)
     }
+}
+
+/// Does psql say that pg_hba.conf does not let it in?
+fn tells_of_logins(line: &str) -> bool {
+    ["no password supplied", "authentication failed", "pg_hba.conf"].iter().any(|words| line.contains(words))
 }
 
 /// Statements are not written into the server's log, whatever its configuration says: what it keeps of passwords is in some.
@@ -343,7 +373,7 @@ impl Database {
     }
 
     fn failed(&self, output: &distro::command::Output, what: &str) -> Fault {
-        output.fault(Class::Service, format!("PostgreSQL {} {what}", self.cluster)).advice(self.cluster.where_to_look())
+        output.fault(Class::Service, format!("PostgreSQL {} {what}", self.cluster)).advice(self.cluster.advice(output))
     }
 }
 
@@ -410,14 +440,13 @@ impl Resource for Database {
             _ if !cx.host.root => return hidden(),
             Ok(PgAnswer::Error { code, message }) => {
                 let state = self.state(cx.host)?;
-                // Where there is no room, or none may be, that is no matter of the password.
-                let crowded = code.starts_with("53") || code == "55000";
-                if crowded && self.changes(&state, None).is_empty() {
-                    return pending(&format!("which takes no more logins: {message}"));
+                let barred = barred(&code, &message);
+                if let Some(why) = barred.filter(|_| self.changes(&state, None).is_empty()) {
+                    return pending(&format!("{why}: {message}"));
                 }
                 // A database that is not there, or not the role's to use, is told only after the login was taken.
                 let denied = code == "42501" && !self.changes(&state, None).is_empty();
-                (state, (code != "3D000" && !crowded && !denied).then_some(message))
+                (state, (code != "3D000" && barred.is_none() && !denied).then_some(message))
             }
             Ok(PgAnswer::WantsPassword) => (self.state(cx.host)?, Some("it wants a password".to_owned())),
         };
@@ -430,6 +459,16 @@ impl Resource for Database {
         let (general, inside) = self.statements(&self.state(cx.host)?, set_password);
         self.run(cx.host, "postgres", &general)?;
         if inside.is_empty() { Ok(()) } else { self.run(cx.host, &self.name, &inside) }
+    }
+}
+
+/// Why a login was refused whatever its password, where it was: there is no room, none may be, or pg_hba.conf says so.
+fn barred(code: &str, message: &str) -> Option<&'static str> {
+    match code {
+        "55000" => Some("which takes no more logins"),
+        // The same code is that of a role that may not log in. The name of the file is in each translation.
+        "28000" if message.contains("pg_hba.conf") => Some("which lets nobody in so"),
+        _ => code.starts_with("53").then_some("which takes no more logins"),
     }
 }
 
@@ -482,6 +521,34 @@ fn drop_statements(what: &str, name: &str) -> String {
 mod tests {
     use super::*;
     use crate::resources::trial::Trial;
+
+    #[test]
+    fn psql_that_is_not_let_in() {
+        for (line, wanted) in [
+            ("psql: error: connection to server on socket failed: fe_sendauth: no password supplied", true),
+            ("psql: error: FATAL:  Peer authentication failed for user \"postgres\"", true),
+            ("psql: error: FATAL:  no pg_hba.conf entry for host \"[local]\"", true),
+            ("psql: error: connection to server on socket failed: No such file or directory", false),
+            ("ERROR:  role \"shop\" does not exist", false),
+        ] {
+            assert_eq!(tells_of_logins(line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_matter_of_the_password() {
+        for (code, message, wanted) in [
+            ("28P01", "password authentication failed for user \"shop\"", None),
+            ("28000", "role \"shop\" is not permitted to log in", None),
+            ("28000", "no pg_hba.conf entry for host \"10.0.0.5\", user \"shop\"", Some("which lets nobody in so")),
+            ("28000", "pg_hba.conf rejects connection for host \"10.0.0.5\"", Some("which lets nobody in so")),
+            ("53300", "sorry, too many clients already", Some("which takes no more logins")),
+            ("55000", "database \"shop\" is not currently accepting connections", Some("which takes no more logins")),
+            ("3D000", "database \"shop\" does not exist", None),
+        ] {
+            assert_eq!(barred(code, message), wanted, "{code}");
+        }
+    }
 
     #[test]
     fn a_database_is_dropped_whoever_uses_it() {

@@ -61,6 +61,9 @@ pub struct Service {
     pub proven: Vec<PathBuf>,
     /// Its own log files, for evidence.
     pub logs: Vec<PathBuf>,
+    /// Is it but a name for other units, which a restart of it would restart, too? Then it has nothing that could be stale: what counts is
+    /// that it is enabled and runs.
+    pub group: bool,
     /// When it is its turn.
     pub stage: Stage,
     /// Does it come up whatever else runs on the host?
@@ -92,6 +95,7 @@ impl Service {
             check: Vec::new(),
             start_config: Vec::new(),
             logs: Vec::new(),
+            group: false,
             stage: Stage::Configure,
             independent: false,
             slow: false,
@@ -143,6 +147,9 @@ impl Service {
 
     /// Does it run with what is on disk?
     fn judge(&self, cx: &Cx<'_>, unit: &Unit) -> Result<(Judgement, Seen)> {
+        if self.group {
+            return Ok((Judgement::Right, Seen::default()));
+        }
         let (now, config, definition) = self.now(cx, unit)?;
         if unit.needs_reload {
             return Ok((Judgement::Restart, now));
@@ -372,6 +379,9 @@ impl Resource for Service {
     }
 
     fn follows(&self, cx: &Cx<'_>, things: &[String]) -> Result<bool> {
+        if self.group {
+            return Ok(false);
+        }
         let definition = cx.look.unit(&self.unit)?.files;
         let within = |path: &str| {
             let own = self
@@ -407,7 +417,10 @@ fn fresh(host: &distro::Host, unit: &str) -> Result<Unit> {
 
 #[cfg(test)]
 mod tests {
+    use distro::services::Act;
+
     use super::*;
+    use crate::resources::trial::Trial;
 
     #[test]
     fn what_the_service_manager_has_to_change() {
@@ -460,6 +473,36 @@ mod tests {
         }
         let before: Undo = serde_json::from_value(json!({"undo": "unit_reload", "unit": "x.service"})).unwrap();
         assert_eq!(before, Undo::UnitReload { unit: "x.service".into(), restart: false });
+    }
+
+    #[test]
+    fn what_is_but_a_name_for_other_units_is_never_stale() {
+        let trial = Trial::new();
+        trial.write("x.conf", "new\n");
+        let running = Unit { exists: true, enabled: true, active: true, ..Unit::default() };
+        let redefined = Unit { needs_reload: true, ..running.clone() };
+        for (group, unit, wanted) in [
+            (false, &running, Judgement::Restart),
+            (false, &redefined, Judgement::Restart),
+            (true, &running, Judgement::Right),
+            (true, &redefined, Judgement::Right),
+        ] {
+            let service = Service { group, start_config: vec![trial.at("x.conf").into()], ..Service::new("x.service") };
+            // It was last right with another definition, as before an upgrade of its package.
+            let before = Seen { definition: "before".into(), ..Seen::default() };
+            *service.brought.borrow_mut() = Some(serde_json::to_value(before).unwrap());
+            assert_eq!(trial.with(|cx| service.judge(cx, unit)).unwrap().0, wanted, "{group} {unit:?}");
+        }
+        let starting = Unit { exists: true, starting: true, ..Unit::default() };
+        for (group, unit, wanted) in [
+            (false, &Unit::default(), Act::Start),
+            (false, &starting, Act::Restart),
+            (true, &starting, Act::Start),
+            (true, &Unit::default(), Act::Start),
+        ] {
+            let service = Service { group, ..Service::new("x.service") };
+            assert_eq!(service.act_for(unit, Judgement::Right, false, true), wanted, "{group} {unit:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use distro::failure::io_fault;
-use distro::{Class, Command, Fault, files};
+use distro::{Class, Command, Fault, files, layout};
 use serde_json::Value;
 
 use super::Cluster;
@@ -73,7 +73,33 @@ impl NewCluster {
         Ok(begun && !cx.look.unit(&self.cluster.paths().unit)?.active)
     }
 
+    /// Insists that the only server of a host has its data where its package has them.
+    fn refuse_other_folder(&self, cx: &Cx<'_>) -> Result<()> {
+        if self.is_versioned() {
+            return Ok(());
+        }
+        let unit = self.cluster.paths().unit;
+        // Somebody may have been here before the package.
+        let drop_ins = Path::new("/etc/systemd/system").join(format!("{unit}.d"));
+        let mut drop_ins: Vec<PathBuf> =
+            drop_ins.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        drop_ins.sort();
+        let found = cx.look.unit(&unit)?.files;
+        let paths: Vec<PathBuf> =
+            if found.is_empty() { drop_ins } else { found.into_iter().map(PathBuf::from).collect() };
+        let mut text = String::new();
+        for path in paths {
+            match fs::read(&path) {
+                Ok(bytes) => text.push_str(&(String::from_utf8_lossy(&bytes) + "\n")),
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(io_fault(&error, "read", &path).into()),
+            }
+        }
+        other_folder(&self.folder(), &unit, layout::data_folder(&text))
+    }
+
     fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
+        self.refuse_other_folder(cx)?;
         if !cx.look.is_installed(&self.package)? {
             return Ok(Probe::Pending(format!("package {}", self.package)));
         }
@@ -153,6 +179,20 @@ impl NewCluster {
     }
 }
 
+/// Refuses that `unit` has its data in another folder than `packaged`.
+fn other_folder(packaged: &Path, unit: &str, named: Option<String>) -> Result<()> {
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let Some(named) = named.filter(|named| real(Path::new(named)) != real(packaged)) else { return Ok(()) };
+    let packaged = packaged.display();
+    let message = format!("the data of {unit} are in {named}, and not in {packaged}, where its package has them");
+    Err(Fault::new(Class::Conflict, message)
+        .evidence([format!("`systemctl cat {unit}`, with the files that it names, says {named}")])
+        .advice(format!(
+            "move them to {packaged} and take the setting out, or let {unit} be a server that is there already (`external`), then run it again"
+        ))
+        .into())
+}
+
 impl Resource for NewCluster {
     fn sort(&self) -> &'static str {
         "cluster"
@@ -198,6 +238,29 @@ impl Resource for NewCluster {
 mod tests {
     use super::*;
     use crate::resources::trial::Trial;
+
+    #[test]
+    fn data_elsewhere_are_a_conflict() {
+        let trial = Trial::new();
+        fs::create_dir(trial.at("data")).unwrap();
+        std::os::unix::fs::symlink(trial.at("data"), trial.at("link")).unwrap();
+        let packaged = PathBuf::from(trial.at("data"));
+        for (named, wanted) in [
+            (None, true),
+            (Some(trial.at("data")), true),
+            (Some(trial.at("data/")), true),
+            (Some(trial.at("link")), true),
+            (Some(trial.at("elsewhere")), false),
+        ] {
+            let found = other_folder(&packaged, "postgresql.service", named.clone());
+            assert_eq!(found.is_ok(), wanted, "{named:?}");
+            let Err(error) = found else { continue };
+            assert_eq!(Fault::class_of(&error), Class::Conflict);
+            let said = error.to_string();
+            let wanted = format!("are in {}, and not in {},", trial.at("elsewhere"), trial.at("data"));
+            assert!(said.contains(&wanted), "{said}");
+        }
+    }
 
     #[test]
     fn what_is_there_is_a_cluster_or_in_the_way() {

@@ -155,6 +155,8 @@ pub struct Overruled {
     pub cluster: Cluster,
     /// Keys with their values, without quotes.
     pub settings: Vec<(String, String)>,
+    /// Is our own file to be included here where nothing includes it? Somebody may have written a postgresql.conf without the folder of such files.
+    pub include: bool,
 }
 
 impl Overruled {
@@ -180,6 +182,17 @@ impl Overruled {
             act(&line, value, &Setting { path: &path, spot, value: &quoted, sensitive: false })
         };
         self.found()?.into_iter().map(each).collect()
+    }
+
+    /// The line that includes our own file, where one is to be made.
+    fn with_include<T>(&self, act: impl FnOnce(&Setting<'_>) -> Result<T>) -> Result<Option<T>> {
+        if !self.include || Settings::of(&self.cluster)?.before_own.is_some() {
+            return Ok(None);
+        }
+        let paths = self.cluster.paths();
+        let spot = Spot { format: KeyFormat::Space, section: "", key: "include", repeat: true };
+        let (path, value) = (format!("{}/postgresql.conf", paths.folder), format!("'{}'", paths.own));
+        act(&Setting { path: &path, spot, value: &value, sensitive: false }).map(Some)
     }
 
     /// Insists that the server reads who may log in where we write it.
@@ -208,7 +221,13 @@ impl Overruled {
                 |change: Change| Change { item: line.key.to_ascii_lowercase(), summary: summary.clone(), ..change };
             Ok(changes.into_iter().map(told).collect())
         })?;
-        let changes = changes.concat();
+        let included = self.with_include(|setting| {
+            let Probe::Changes(changes) = setting.probe(cx)? else { return Ok(Vec::new()) };
+            let summary = format!("include {} in {}, which reads it nowhere", self.cluster.paths().own, setting.path);
+            let told = |change: Change| Change { item: "include".to_owned(), summary: summary.clone(), ..change };
+            Ok(changes.into_iter().map(told).collect::<Vec<_>>())
+        })?;
+        let changes = [changes.concat(), included.unwrap_or_default()].concat();
         Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) })
     }
 }
@@ -240,7 +259,8 @@ impl Resource for Overruled {
     }
 
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
-        self.with_each(|_, _, setting| setting.apply(cx)).map(drop)
+        self.with_each(|_, _, setting| setting.apply(cx))?;
+        self.with_include(|setting| setting.apply(cx)).map(drop)
     }
 }
 
@@ -273,7 +293,29 @@ mod tests {
         let cluster = Cluster::at(trial.at("").trim_end_matches('/'), [127, 0, 0, 1].into());
         std::fs::create_dir_all(trial.at("conf.d")).unwrap();
         std::fs::write(cluster.paths().own, "listen_addresses = '127.0.0.1'\nport = 5432\n").unwrap();
-        Overruled { cluster, settings: vec![("listen_addresses".into(), "127.0.0.1".into())] }
+        Overruled { cluster, settings: vec![("listen_addresses".into(), "127.0.0.1".into())], include: false }
+    }
+
+    #[test]
+    fn our_own_file_is_included_where_nothing_includes_it() {
+        for (main, after) in [
+            ("listen_addresses = '*'\n", Some("listen_addresses = '*'\ninclude 'OWN'\n")),
+            ("#include_dir = 'conf.d'\n", Some("#include_dir = 'conf.d'\ninclude 'OWN'\n")),
+            ("include_dir = '.'\n", None),
+            ("include_if_exists 'surefoot.conf'\nport = 5432\n", None),
+        ] {
+            let trial = Trial::new();
+            let overruled = Overruled { include: true, ..cluster(&trial, main) };
+            let after = after.map(|after| after.replace("OWN", &overruled.cluster.paths().own));
+            let Some(after) = after else {
+                assert!(trial.changes(&overruled).is_empty(), "{main}");
+                continue;
+            };
+            let changes = trial.bring(&overruled);
+            assert_eq!(trial.read("postgresql.conf"), after);
+            trial.undo(&changes, false);
+            assert_eq!(trial.read("postgresql.conf"), main);
+        }
     }
 
     #[test]

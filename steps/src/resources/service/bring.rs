@@ -134,13 +134,19 @@ impl Service {
         self.check(cx.host)?;
         // Read before the start: what changes from now on, the service may not have.
         let (judgement, seen) = self.judge(cx, &unit)?;
-        let act = match judgement {
-            _ if !unit.active && !unit.starting => Act::Start,
-            // Also where what is stale is seen by its answer alone.
-            Judgement::Reload | Judgement::Right if self.reload && !redefined && !has("running") => Act::Reload,
-            _ => Act::Restart,
-        };
+        let act = self.act_for(&unit, judgement, redefined, has("running"));
         Ok(Some(Turn { act, unit, seen, logs: Logs::mark(&self.logs) }))
+    }
+
+    /// What the service manager is asked to do. `redefined`: was its definition loaded anew? `afresh`: is it to be started, or started anew?
+    pub(super) fn act_for(&self, unit: &Unit, judgement: Judgement, redefined: bool, afresh: bool) -> Act {
+        match judgement {
+            // A start of one that is starting waits for that.
+            _ if !unit.active && (!unit.starting || self.group) => Act::Start,
+            // Also where what is stale is seen by its answer alone.
+            Judgement::Reload | Judgement::Right if self.reload && !redefined && !afresh => Act::Reload,
+            _ => Act::Restart,
+        }
     }
 
     /// Asks the program itself whether it would take its configuration.
