@@ -180,6 +180,13 @@ fn the_services_of(suite: Suite) -> Result<()> {
     if is_killed {
         served.a_kill_loses_nothing(SERVICES.answers, &points, &host)?;
     }
+    // One whose data somebody moved is not configured where they were.
+    let moved = "/etc/systemd/system/postgresql.service.d";
+    host.write(&format!("{moved}/moved.conf"), "[Service]\nEnvironment=PGDATA=/srv/pgdata\n", 0o644)?;
+    let refused = host.run(INSTALL).output()?.code_is(31)?;
+    let said = refused.stdout + &refused.stderr;
+    ensure!(said.contains("/srv/pgdata") && said.contains("/var/lib/pgsql/data"), "{said}");
+    host.sh(&format!("rm -r {moved}"))?;
     host.surefoot("uninstall --purge --yes")?.ok()?;
     rpm::nothing_is_left(&before, &host, &[])
 }

@@ -84,7 +84,12 @@ impl NewCluster {
         let mut drop_ins: Vec<PathBuf> =
             drop_ins.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         drop_ins.sort();
-        let found = cx.look.unit(&unit)?.files;
+        let found = match cx.look.unit(&unit) {
+            Ok(found) => found.files,
+            // The service tells that it is hidden.
+            Err(_) if !cx.host.root => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let paths: Vec<PathBuf> =
             if found.is_empty() { drop_ins } else { found.into_iter().map(PathBuf::from).collect() };
         let mut text = String::new();
