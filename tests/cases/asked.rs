@@ -110,7 +110,15 @@ impl Case {
 
         host.surefoot("install /root/tool --yes")?.ok()?;
         host.sh(self.mark)?;
+        // What is excluded dnf does not see, unless it is told to.
+        let is_dnf = matches!(self.suite, Suite::El9 | Suite::Fedora);
+        if is_dnf {
+            host.sh(&format!("echo excludepkgs={} >>/etc/dnf/dnf.conf", self.dependency))?;
+        }
         let said = host.surefoot("uninstall --yes")?.ok()?;
+        if is_dnf {
+            host.sh("sed -i '$d' /etc/dnf/dnf.conf")?;
+        }
         ensure_said(&said, &format!("{} (asked for since: kept)", self.dependency))?;
         let why = format!("somebody asked for it since; `{}` lets it go", self.let_go);
         ensure_said(&said, &format!("kept: tool/packages:all (package {}): {why}", self.dependency))?;

@@ -21,7 +21,7 @@ pub fn asked_for(host: &Host, names: &[String]) -> Result<BTreeSet<String>> {
     // No repository has a say in it.
     let ask = ["repoquery", "--quiet", "--cacheonly", "--disablerepo=*", "--installed"];
     let format = "--queryformat=%{name}.%{arch} %{reason}\\n";
-    let output = DNF.answer(host, &[&ask[..], &[format]].concat(), names)?;
+    let output = DNF.answer(host, &[&ask[..], DNF.to_remove, &[format]].concat(), names)?;
     if !output.ok() {
         return Err(said::SAID
             .fault(&output, Class::Package, "dnf does not say which packages somebody asked for")

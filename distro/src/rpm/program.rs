@@ -26,7 +26,7 @@ pub struct Program {
     pub is_locked: fn(&Output) -> bool,
     /// What every call of it needs.
     pub options: fn(&Host) -> Vec<String>,
-    /// What it needs besides to remove packages.
+    /// What it needs besides to see all that is installed, as for removing packages.
     pub to_remove: &'static [&'static str],
     /// May the version of a package have its epoch where it is asked for?
     pub takes_epochs: bool,
