@@ -18,12 +18,18 @@ use std::{
 /// # Errors
 /// When rpmbuild refuses.
 pub(crate) fn build(spec: &str, macros: &[&str], tree: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    build_for(None, spec, macros, tree, folder)
+}
+
+/// The same for an architecture; without one, for this machine's.
+fn build_for(arch: Option<&str>, spec: &str, macros: &[&str], tree: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let top = tempfile::tempdir()?;
     let file = top.path().join("package.spec");
     fs::write(&file, spec)?;
     let mut command = Command::new("rpmbuild");
     command.args(["-bb", "--quiet", "--define", &format!("_topdir {}", top.path().display())]);
     command.args(["--define", &format!("tree {}", tree.display())]);
+    command.args(arch.iter().flat_map(|arch| ["--target", *arch]));
     // Programs stay as Debian built them.
     let as_they_are =
         ["__os_install_post %{nil}", "debug_package %{nil}", "_build_id_links none", "_binary_payload w1.zstdio"];
@@ -48,16 +54,28 @@ pub(crate) fn build(spec: &str, macros: &[&str], tree: &Path, folder: &Path) -> 
 /// # Errors
 /// When it cannot be built, or what it needs is not there.
 pub fn install_app(host: &Host, needs: &str) -> Result<()> {
+    install_empty(host, "app", "noarch", &format!("Requires: {needs}\n"))
+}
+
+/// Puts a package `name` of a foreign architecture into a host, with nothing in it.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn install_twin(host: &Host, name: &str) -> Result<()> {
+    install_empty(host, name, "i686", "")
+}
+
+fn install_empty(host: &Host, name: &str, arch: &str, more: &str) -> Result<()> {
     let spec = format!(
-        "Name: app\nVersion: 1\nRelease: 1\nSummary: A stand-in\nLicense: Apache-2.0\nBuildArch: noarch\nAutoReqProv: no\n\
-         Requires: {needs}\n\n%description\nMade by the lab, for tests only.\n\n%files\n"
+        "Name: {name}\nVersion: 1\nRelease: 1\nSummary: A stand-in\nLicense: Apache-2.0\nAutoReqProv: no\n{more}\n\
+         %description\nMade by the lab, for tests only.\n\n%files\n"
     );
     let folder = tempfile::tempdir()?;
-    let built = build(&spec, &[], folder.path(), folder.path())?;
-    host.write("/root/app.rpm", fs::read(built.first().context("nothing was built")?)?, 0o644)?;
+    let built = build_for(Some(arch), &spec, &[], folder.path(), folder.path())?;
+    host.write("/root/empty.rpm", fs::read(built.first().context("nothing was built")?)?, 0o644)?;
     let asked_twice =
         if host.sh("rpm --force-debian --version 2>/dev/null || true")?.is_empty() { "" } else { "--force-debian" };
-    host.sh(&format!("rpm -i --nosignature {asked_twice} /root/app.rpm; rm /root/app.rpm")).map(drop)
+    host.sh(&format!("rpm -i --nosignature --oldpackage {asked_twice} /root/empty.rpm; rm /root/empty.rpm")).map(drop)
 }
 
 /// A repository in a folder. Removed when dropped.

@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
-use super::{Installed, leftovers};
+use super::{Installed, labels, leftovers};
 use crate::command::Output;
 use crate::packages::{Move, Solution, Survivor};
 use crate::{Class, Command, Fault, Host, locks};
@@ -250,14 +250,6 @@ fn twice(upgraded: &[&Move], there: &[(String, Installed)]) -> Vec<String> {
     labels(there.iter().filter(is_twice))
 }
 
-/// Each once: a name may be asked for with and without its architecture.
-fn labels<'i>(found: impl Iterator<Item = &'i (String, Installed)>) -> Vec<String> {
-    let mut labels: Vec<String> = found.map(|(_, found)| found.label()).collect();
-    labels.sort();
-    labels.dedup();
-    labels
-}
-
 /// Is `found` of `version`? rpm tells an epoch of 0 where a package has one, and dnf does not.
 fn is_version(version: &str, found: &Installed) -> bool {
     found.version.strip_prefix("0:").unwrap_or(&found.version) == version
@@ -310,14 +302,21 @@ mod tests {
                 "bind",
                 "32:9.18-1",
                 "bind\tx86_64\t32:9.16-1\nbind\tx86_64\t32:9.18-1\nbind\ti686\t32:9.18-1\n",
-                &["bind-9.18-1.i686", "bind-9.18-1.x86_64"],
                 &["bind-9.18-1.x86_64"],
+                &["bind-9.18-1.x86_64"],
+            ),
+            (
+                "bind.i686",
+                "32:9.18-1",
+                "bind\tx86_64\t32:9.16-1\nbind\tx86_64\t32:9.18-1\nbind\ti686\t32:9.18-1\n",
+                &["bind-9.18-1.i686"],
+                &[],
             ),
             ("zero", "2-1", "zero\tnoarch\t0:1-1\nzero\tnoarch\t0:2-1\n", &["zero-2-1.noarch"], &["zero-2-1.noarch"]),
             // Somebody else went on in the meantime.
             ("st2", "3.9.0-1", "st2\tx86_64\t3.9.1-1\n", &[], &[]),
         ] {
-            let (there, one) = (super::super::parse(said, &[name.to_owned()]), moved(name, None, to));
+            let (there, one) = (super::super::parse(said, &[name.to_owned()], "x86_64"), moved(name, None, to));
             assert_eq!(brought(&[&one], &there), back, "{said}");
             assert_eq!(twice(&[&one], &there), out, "{said}");
         }

@@ -49,8 +49,7 @@ pub fn parse(said: &str, arch: &str) -> Solution {
 
 /// Package `name` of architecture `of`, on a host of architecture `arch`.
 pub fn moved(name: &str, of: &str, arch: &str, to: &str) -> Move {
-    let name = if [arch, "noarch"].contains(&of) { name.to_owned() } else { format!("{name}.{of}") };
-    Move { name, from: None, to: to.to_owned() }
+    Move { name: super::canonical(name, of, arch), from: None, to: to.to_owned() }
 }
 
 #[cfg(test)]

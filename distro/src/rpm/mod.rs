@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::command::Output;
 use crate::packages::{Index, Known, Package, State};
 use crate::{Class, Command, Host, Look};
 
@@ -62,10 +63,42 @@ impl Installed {
         format!("{}-{version}.{}", self.name, self.arch)
     }
 
+    /// Its name, with its architecture.
+    fn exact(&self) -> String {
+        format!("{}.{}", self.name, self.arch)
+    }
+
     /// Is `other` the same but for the version?
     fn is_version_of(&self, other: &Self) -> bool {
         (&self.name, &self.arch) == (&other.name, &other.arch)
     }
+}
+
+/// What rpm calls those of `found`, each once: a name may be asked for with and without its architecture.
+fn labels<'i>(found: impl IntoIterator<Item = &'i (String, Installed)>) -> Vec<String> {
+    let labels: BTreeSet<String> = found.into_iter().map(|(_, found)| found.label()).collect();
+    labels.into_iter().collect()
+}
+
+/// Is a package of architecture `of` of the host's own, which is `arch`, or of none? `x86_64_v2` is what newer processors of the same can do, and keys
+/// have `(none)`.
+fn is_native(of: &str, arch: &str) -> bool {
+    let of_own = of.strip_prefix(arch).is_some_and(|rest| rest.is_empty() || rest.starts_with("_v"));
+    of_own || matches!(of, "noarch" | "(none)")
+}
+
+/// How a package `name` of architecture `of` is called on a host of architecture `arch`: with its architecture, where that is a foreign one.
+pub fn canonical(name: &str, of: &str, arch: &str) -> String {
+    if is_native(of, arch) { name.to_owned() } else { format!("{name}.{of}") }
+}
+
+/// Those of `names` that are installed, each with its architecture: without it, a package manager that removes them takes all that there are.
+///
+/// # Errors
+/// As [`query`].
+pub fn with_architecture(host: &Host, names: &[String]) -> Result<Vec<String>> {
+    let exact: BTreeSet<String> = installed(host, names)?.into_iter().map(|(_, found)| found.exact()).collect();
+    Ok(exact.into_iter().collect())
 }
 
 /// Which of `names` are installed.
@@ -81,7 +114,7 @@ pub fn query(host: &Host, names: &[String]) -> Result<Known> {
 /// # Errors
 /// Where rpm cannot be asked.
 pub fn known_keys(look: &Look<'_>, keys: &[String]) -> Result<Known> {
-    if keys.is_empty() { Ok(Known::new()) } else { Ok(known(parse(all_keys(look)?, keys))) }
+    if keys.is_empty() { Ok(Known::new()) } else { Ok(known(parse(all_keys(look)?, keys, &look.host.facts.arch))) }
 }
 
 /// When the key of that name was imported; none where it is not there.
@@ -104,7 +137,8 @@ fn all_keys<'l>(look: &'l Look<'_>) -> Result<&'l str> {
 
 fn import_of(said: &str, key: &str) -> Option<String> {
     let names = [key.to_owned()];
-    let line = said.lines().rfind(|line| !parse(line, &names).is_empty())?;
+    // Keys have no architecture.
+    let line = said.lines().rfind(|line| !parse(line, &names, "").is_empty())?;
     line.split('\t').nth(3).map(str::to_owned)
 }
 
@@ -121,11 +155,9 @@ fn installed(host: &Host, names: &[String]) -> Result<Vec<(String, Installed)>> 
         names.iter().map(|name| if name.starts_with(KEY) { "gpg-pubkey" } else { name }).collect();
     let query = Command::new("rpm").args(["-q", "--qf", FORMAT]).args(asked.into_iter().map(str::to_owned));
     let output = query.data().output(&host.runner)?;
-    let found = parse(&output.stdout, names);
-    let absent = |name: &&String| {
-        name.starts_with(KEY) || output.stdout.lines().any(|line| line == format!("package {name} is not installed"))
-    };
-    match names.iter().find(|name| !found.iter().any(|(asked, _)| asked == *name) && !absent(name)) {
+    let found = parse(&output.stdout, names, &host.facts.arch);
+    let is_told = |name: &String| name.starts_with(KEY) || tells_of(&output.stdout, name);
+    match names.iter().find(|name| !is_told(name)) {
         None => Ok(found),
         Some(name) => Err(output
             .fault(Class::Package, format!("rpm does not say whether '{name}' is installed"))
@@ -134,16 +166,26 @@ fn installed(host: &Host, names: &[String]) -> Result<Vec<(String, Installed)>> 
     }
 }
 
-/// A name may tell the architecture (`glibc.i686`), and that of a key only the end of its fingerprint (`gpg-pubkey-e7c22ce8`), which is its
-/// version in rpm 4; in rpm 6 that is the whole fingerprint.
-fn parse(said: &str, names: &[String]) -> Vec<(String, Installed)> {
+/// Does rpm say whether `name` is installed? Of one that is there in a foreign architecture only, too.
+fn tells_of(said: &str, name: &str) -> bool {
+    let absent = format!("package {name} is not installed");
+    said.lines().any(|line| {
+        let mut fields = line.split('\t');
+        let (of, arch) = (fields.next().unwrap_or_default(), fields.next());
+        line == absent || arch.is_some_and(|arch| of == name || format!("{of}.{arch}") == name)
+    })
+}
+
+/// A name may tell the architecture (`glibc.i686`), without which it is the host's own (`arch`), and that of a key only the end of its fingerprint
+/// (`gpg-pubkey-e7c22ce8`), which is its version in rpm 4; in rpm 6 that is the whole fingerprint.
+fn parse(said: &str, names: &[String], own: &str) -> Vec<(String, Installed)> {
     let mut found = Vec::new();
     for line in said.lines() {
         let mut fields = line.split('\t');
         let (Some(name), Some(arch), Some(version)) = (fields.next(), fields.next(), fields.next()) else { continue };
         let is_meant = |asked: &&String| {
             asked.strip_prefix(name).is_some_and(|rest| match rest.split_at_checked(1) {
-                None => true,
+                None => is_native(arch, own),
                 Some((".", other)) => other == arch,
                 Some(("-", end)) => {
                     name == "gpg-pubkey" && version.split('-').next().is_some_and(|key| key.ends_with(end))
@@ -168,28 +210,44 @@ fn known(found: Vec<(String, Installed)>) -> Known {
 /// Which of `names` cannot go because other packages need them, each with one that does.
 ///
 /// # Errors
-/// Where rpm cannot be asked.
+/// Class `package`, where rpm does not say it.
 pub fn needed(host: &Host, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
     // Nobody needs a key; and rpm, which looks at none where it does not find one, may have another name for it.
-    let mut going: BTreeSet<String> = names.iter().filter(|name| !name.starts_with(KEY)).cloned().collect();
+    let names: Vec<String> = names.iter().filter(|name| !name.starts_with(KEY)).cloned().collect();
+    // Nor does it look at any where one is not there, or there is another of the name.
+    let mut going = installed(host, &names)?;
     let mut stays = BTreeMap::new();
     while !going.is_empty() {
-        let test = Command::new("rpm").args(["-e", "--test"]).args(going.iter().cloned());
-        let output = test.data().output(&host.runner)?;
+        let output = Command::new("rpm").args(["-e", "--test"]).args(labels(&going)).data().output(&host.runner)?;
         let mut kept = BTreeMap::new();
-        for (capabilities, by) in failures(&output.stderr) {
+        for (capabilities, by) in who_needs(&output)? {
             let query = Command::new("rpm").args(["-q", "--qf", FORMAT, "--whatprovides"]).args(capabilities);
-            let list: Vec<String> = going.iter().cloned().collect();
-            let provided = parse(&query.data().output(&host.runner)?.stdout, &list);
-            kept.extend(provided.into_iter().map(|(name, _)| (name, by.to_owned())));
+            let provided = parse(&query.data().output(&host.runner)?.stdout, &names, &host.facts.arch);
+            let going = |name: &String| going.iter().any(|(asked, _)| asked == name);
+            kept.extend(provided.into_iter().filter(|(name, _)| going(name)).map(|(name, _)| (name, by.to_owned())));
         }
         if kept.is_empty() {
             break;
         }
-        going.retain(|name| !kept.contains_key(name));
+        going.retain(|(name, _)| !kept.contains_key(name));
         stays.extend(kept);
     }
     Ok(stays)
+}
+
+/// As [`failures`], of what `rpm -e --test` says.
+///
+/// # Errors
+/// Class `package`, where it fails with something else: then it did not look who needs what.
+fn who_needs(output: &Output) -> Result<Vec<(Vec<&str>, &str)>> {
+    let failures: Vec<_> = failures(&output.stderr).collect();
+    if failures.is_empty() && !output.ok() {
+        return Err(output
+            .fault(Class::Package, "rpm does not say who needs the packages that are to go")
+            .advice("mend what rpm says above, then run uninstall again")
+            .into());
+    }
+    Ok(failures)
 }
 
 /// Capabilities that would fail, each with a package that needs it: `\tlibfoo >= 1 is needed by (installed) bar-1.0-1.el9.x86_64`.
@@ -235,6 +293,7 @@ pub fn share<'t>(count: &str, text: &'t str) -> Option<(f32, &'t str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Ran;
 
     #[test]
     fn what_was_asked_for_is_found_again() {
@@ -251,7 +310,7 @@ mod tests {
             "gpg-pubkey-00000000",
             "redis-doc",
         ];
-        let known = known(parse(&said, &names.map(str::to_owned)));
+        let known = known(parse(&said, &names.map(str::to_owned), "x86_64"));
         let told: Vec<(&str, &str)> = known.iter().map(|(name, one)| (name.as_str(), one.version.as_str())).collect();
         let wanted = [
             ("bind", "32:9.16-1"),
@@ -261,6 +320,45 @@ mod tests {
             ("redis", "7.0.15-1.el9"),
         ];
         assert_eq!(told, wanted);
+    }
+
+    /// What is asked for, the architecture of the host, which packages are meant, and whether rpm says so of all that is asked for.
+    #[test]
+    fn a_name_without_an_architecture_is_of_the_hosts_own() {
+        let said = "libx\ti686\t1-1\nlibx\tx86_64\t1-1\nold\ti686\t1-1\ndata\tnoarch\t1-1\nnew\tx86_64_v2\t1-1\n\
+                    package old.x86_64 is not installed\n";
+        for (name, arch, wanted, is_told) in [
+            ("libx", "x86_64", &["libx-1-1.x86_64"][..], true),
+            ("libx.i686", "x86_64", &["libx-1-1.i686"], true),
+            ("old", "x86_64", &[], true),
+            ("old.i686", "x86_64", &["old-1-1.i686"], true),
+            ("old.x86_64", "x86_64", &[], true),
+            ("data", "x86_64", &["data-1-1.noarch"], true),
+            ("new", "x86_64", &["new-1-1.x86_64_v2"], true),
+            ("libx", "aarch64", &[], true),
+            ("lib", "x86_64", &[], false),
+        ] {
+            assert_eq!(labels(&parse(said, &[name.to_owned()], arch)), wanted, "{name} on {arch}");
+            assert_eq!(tells_of(said, name), is_told, "{name}");
+        }
+        let named = |of| canonical("libx", of, "x86_64");
+        assert_eq!(["x86_64", "x86_64_v2", "noarch", "i686"].map(named), ["libx", "libx", "libx", "libx.i686"]);
+    }
+
+    #[test]
+    fn who_needs_them_is_known_or_an_error() {
+        let needs = "error: Failed dependencies:\n\tlibx is needed by (installed) app-1-1.noarch\n";
+        let twice = "error: \"libx\" specifies multiple packages:\n  libx-1-1.x86_64\n  libx-1-1.i686\n";
+        for (exit, stderr, wanted) in [
+            (0, "", Some(0)),
+            (1, needs, Some(1)),
+            (1, twice, None),
+            (1, "error: cannot open Packages database\n", None),
+        ] {
+            let ran = Ran { argv: vec!["rpm".into()], exit: Some(exit), signal: None };
+            let output = Output { stdout: String::new(), stderr: stderr.into(), tail: Vec::new(), ran };
+            assert_eq!(who_needs(&output).ok().map(|failures| failures.len()), wanted, "{stderr}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Again, FETCH_LIMIT, KEY, Means, Transaction, decisions, mend, remove_keys, share};
+use super::{Again, FETCH_LIMIT, KEY, Means, Transaction, decisions, mend, remove_keys, share, with_architecture};
 use crate::command::Output;
 use crate::packages::{Move, Solution, Survivor};
 use crate::{Command, Fault, Host, locks};
@@ -52,10 +52,11 @@ impl Program {
     pub fn simulate_removal(&self, host: &Host, names: &[String]) -> Result<Vec<String>> {
         // Keys are no packages for it.
         let names: Vec<String> = names.iter().filter(|name| !name.starts_with(KEY)).cloned().collect();
-        if names.is_empty() {
-            return Ok(names);
+        let there = with_architecture(host, &names)?;
+        if there.is_empty() {
+            return Ok(there);
         }
-        Ok((self.ask)(host, "remove", &names)?.removed.into_iter().map(|gone| gone.name).collect())
+        Ok((self.ask)(host, "remove", &there)?.removed.into_iter().map(|gone| gone.name).collect())
     }
 
     /// Installs `names` in one transaction.
@@ -84,8 +85,9 @@ impl Program {
     pub fn remove(&self, host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
         self.finish(host, names, survivor)?;
         let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(KEY));
-        if !names.is_empty() {
-            let output = self.transaction(host, "remove", &names, Some(&Solution::default()), survivor)?;
+        let there = with_architecture(host, &names)?;
+        if !there.is_empty() {
+            let output = self.transaction(host, "remove", &there, Some(&Solution::default()), survivor)?;
             self.check(host, &output, &format!("removing {} failed", names.join(", ")))?;
         }
         remove_keys(host, self.locks, &keys, survivor)

@@ -28,7 +28,7 @@ pub fn simulate(host: &Host, names: &[String]) -> Result<Solution> {
 pub fn simulate_removal(host: &Host, names: &[String]) -> Result<Vec<String>> {
     // Keys are no packages for zypper, and one that is not there is an error to it.
     let names: Vec<String> = names.iter().filter(|name| !name.starts_with(rpm::KEY)).cloned().collect();
-    let there: Vec<String> = rpm::query(host, &names)?.into_keys().collect();
+    let there = rpm::with_architecture(host, &names)?;
     if there.is_empty() {
         return Ok(there);
     }
@@ -63,8 +63,7 @@ fn parse(said: &str, arch: &str) -> Option<Solution> {
             // The same version once more, or of another vendor.
             _ => continue,
         };
-        let is_native = [arch, "noarch"].contains(&told("arch"));
-        let name = if is_native { told("name").to_owned() } else { format!("{}.{}", told("name"), told("arch")) };
+        let name = rpm::canonical(told("name"), told("arch"), arch);
         let (from, to) = match one.parent_element()?.tag_name().name() {
             "to-install" => (None, told("edition")),
             "to-remove" => (Some(told("edition")), ""),

@@ -58,11 +58,11 @@ pub fn download(host: &Host, names: &[String]) -> Result<()> {
 pub fn remove(host: &Host, names: &[String], survivor: &Survivor<'_>) -> Result<()> {
     finish(host, names, survivor)?;
     let (keys, names): (Vec<String>, Vec<String>) = names.iter().cloned().partition(|name| name.starts_with(rpm::KEY));
-    let there: Vec<String> = rpm::query(host, &names)?.into_keys().collect();
+    let there = rpm::with_architecture(host, &names)?;
     if !there.is_empty() {
         let output = transaction(host, &REMOVE, &there, Some(&Solution::default()), survivor)?;
         if !is_done(&output) {
-            return Err(said::fault(&output, Class::Package, &format!("removing {} failed", there.join(", "))).into());
+            return Err(said::fault(&output, Class::Package, &format!("removing {} failed", names.join(", "))).into());
         }
     }
     rpm::remove_keys(host, &LOCKS, &keys, survivor)
