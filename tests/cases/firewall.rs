@@ -43,8 +43,16 @@ fn firewalld_is_told_what_others_are_to_reach() -> Result<()> {
     host.sh("ip route add unreachable default metric 4000")?;
     ensure!(!checked()?.contains("warning interface"), "{}", checked()?);
     host.sh("ip route del unreachable default metric 4000")?;
+    // What is for some, or refused, is not for others.
+    let rules = ["source address=10.0.0.0/8 port port=80 protocol=tcp accept", "service name=http reject"];
+    for rule in rules {
+        host.sh(&format!("firewall-cmd --permanent --add-rich-rule='rule family=ipv4 {rule}'"))?;
+    }
     host.surefoot(INSTALL)?.ok()?;
     open("80/tcp")?;
+    for rule in rules {
+        host.sh(&format!("firewall-cmd --permanent --remove-rich-rule='rule family=ipv4 {rule}'"))?;
+    }
     host.sh("firewall-cmd --reload && firewall-cmd --query-port=80/tcp")?;
     ensure_said(&host.surefoot(INSTALL)?.ok()?, " in place, 0 changed, 0 failed")?;
 
@@ -63,6 +71,14 @@ fn firewalld_is_told_what_others_are_to_reach() -> Result<()> {
     open("8443/tcp")?;
     host.sh("firewall-cmd --permanent --remove-port=8443/tcp")?;
     assert_eq!(host.sh("grep -c '<port' /etc/firewalld/zones/public.xml || true")?, "0");
+
+    // Where the zone lets everything through, nothing is to be done.
+    host.sh("firewall-cmd --set-default-zone=trusted")?;
+    let done = host.surefoot(INSTALL)?.ok()?;
+    ensure!(!done.stderr.contains("let port 80 through"), "{}", done.stderr);
+    assert_eq!(host.sh("firewall-cmd --zone=trusted --list-ports")?, "");
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    host.sh("firewall-cmd --set-default-zone=public")?;
 
     // Opened by somebody before: found, and left there.
     host.sh("firewall-cmd --permanent --add-service=http && firewall-cmd --reload")?;

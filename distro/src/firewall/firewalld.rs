@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
+use roxmltree::{Document, Node};
 
 use super::{Firewall, Ports, ranges, read};
 use crate::{Class, Command, Fault, Host};
@@ -43,7 +44,7 @@ pub(super) fn ruling(root: &Path) -> Option<Firewall> {
 ///
 /// # Errors
 /// Class `host`, where it has no file.
-pub fn kept(zone: &str) -> Result<Ports> {
+fn kept(zone: &str) -> Result<Ports> {
     kept_below(Path::new("/"), zone).ok_or_else(|| {
         Fault::new(Class::Host, format!("firewalld's default zone '{zone}' has no file zones/{zone}.xml"))
             .evidence(FOLDERS.map(|folder| format!("looked in /{folder}")))
@@ -53,22 +54,30 @@ pub fn kept(zone: &str) -> Result<Ports> {
 }
 
 fn kept_below(root: &Path, zone: &str) -> Option<Ports> {
-    let text = find(root, &format!("zones/{zone}.xml"))?;
-    if text.contains("target=\"ACCEPT\"") {
+    let settings = Settings::of(&find(root, &format!("zones/{zone}.xml"))?);
+    if settings.accepts {
         return Some(Ports::All);
     }
-    let mut open = ports(&text);
-    for service in services(&text) {
+    let mut open = settings.ports;
+    for service in &settings.services {
         open.extend(of_service(root, service));
     }
     Some(Ports::Some(open))
 }
 
-/// What a zone lets through now. Asked on the bus: `firewall-cmd` takes most of a second.
+/// What a zone lets through now, and after a reload.
 ///
 /// # Errors
-/// Class `host`, where firewalld does not answer.
-pub fn now(host: &Host, zone: &str) -> Result<Ports> {
+/// As [`kept`]; class `host`, where firewalld does not answer.
+pub fn now_and_kept(host: &Host, zone: &str) -> Result<(Ports, Ports)> {
+    let kept = kept(zone)?;
+    // One that accepts whatever comes names no ports, and on the bus not every firewalld tells of which sort it is.
+    let now = if kept == Ports::All { Ports::All } else { now(host, zone)? };
+    Ok((now, kept))
+}
+
+/// What a zone lets through now. Asked on the bus: `firewall-cmd` takes most of a second.
+fn now(host: &Host, zone: &str) -> Result<Ports> {
     let mut open = own_now(host, zone)?;
     for service in ask(host, "getServices", zone)? {
         open.extend(of_service(Path::new("/"), &service));
@@ -122,9 +131,7 @@ fn entrance(host: &Host, interface: &str) -> Result<Option<Entrance>> {
     if zone.is_empty() || Some(&zone) == default_zone(Path::new("/")).as_ref() {
         return Ok(None);
     }
-    let kept = kept(&zone)?;
-    // One that accepts whatever comes names no ports, and on the bus not every firewalld tells of which sort it is.
-    let now = if kept == Ports::All { Ports::All } else { now(host, &zone)? };
+    let (now, kept) = now_and_kept(host, &zone)?;
     Ok(Some(Entrance { interface: interface.to_owned(), zone, now, kept }))
 }
 
@@ -179,7 +186,9 @@ pub fn open(host: &Host, zone: &str, ports: &[u16], kept: bool) -> Result<()> {
 /// As [`open`].
 pub fn close(host: &Host, zone: &str, port: u16, kept: bool) -> Result<bool> {
     let own = match (kept, runs()) {
-        (true, _) => find(Path::new("/"), &format!("zones/{zone}.xml")).map(|text| ports(&text)).unwrap_or_default(),
+        (true, _) => {
+            find(Path::new("/"), &format!("zones/{zone}.xml")).map(|text| Settings::of(&text).ports).unwrap_or_default()
+        }
         (false, true) => own_now(host, zone)?,
         (false, false) => BTreeSet::new(),
     };
@@ -208,26 +217,33 @@ fn find(root: &Path, path: &str) -> Option<String> {
 
 /// The TCP ports of a service that it knows.
 fn of_service(root: &Path, name: &str) -> BTreeSet<(u16, u16)> {
-    find(root, &format!("services/{name}.xml")).map(|text| ports(&text)).unwrap_or_default()
+    find(root, &format!("services/{name}.xml")).map(|text| Settings::of(&text).ports).unwrap_or_default()
 }
 
-/// The TCP ports that a zone or a service names itself.
-fn ports(text: &str) -> BTreeSet<(u16, u16)> {
-    let tags = text.split('<').filter_map(|part| part.strip_prefix("port "));
-    tags.filter(|tag| attribute(tag, "protocol") == Some("tcp"))
-        .filter_map(|tag| attribute(tag, "port"))
-        .flat_map(|port| ranges(port, '-'))
-        .collect()
+/// What the file of a zone or a service says for whoever comes. What a rule in it says (`<rule>`) is for some only, or refuses.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Settings {
+    /// Does it let everything through?
+    accepts: bool,
+    /// Its TCP ports.
+    ports: BTreeSet<(u16, u16)>,
+    /// Names of the services that it lets through.
+    services: Vec<String>,
 }
 
-/// Names of the services that a zone lets through.
-fn services(text: &str) -> impl Iterator<Item = &str> {
-    text.split('<').filter_map(|part| attribute(part.strip_prefix("service ")?, "name"))
-}
-
-/// The value of an attribute in what stands behind a tag's name.
-fn attribute<'t>(tag: &'t str, name: &str) -> Option<&'t str> {
-    tag.split_once(&format!("{name}=\""))?.1.split('"').next()
+impl Settings {
+    /// Nothing, where it is no such file: firewalld does not take it, either.
+    fn of(text: &str) -> Self {
+        let Ok(document) = Document::parse(text) else { return Self::default() };
+        let root = document.root_element();
+        let all = |tag: &'static str| root.children().filter(move |node: &Node<'_, '_>| node.has_tag_name(tag));
+        let tcp = all("port").filter(|port| port.attribute("protocol") == Some("tcp"));
+        Self {
+            accepts: root.attribute("target") == Some("ACCEPT"),
+            ports: tcp.filter_map(|port| port.attribute("port")).flat_map(|port| ranges(port, '-')).collect(),
+            services: all("service").filter_map(|service| service.attribute("name")).map(str::to_owned).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +267,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_whoever_comes() {
+        let port = |number| "<port port=\"NUMBER\" protocol=\"tcp\"/>".replace("NUMBER", number);
+        let (source, verdict) = ("<source address=\"10.0.0.0/8\"/>", "<accept/>");
+        let of = |ports: &[u16], services: &[&str]| Settings {
+            ports: ports.iter().map(|port| (*port, *port)).collect(),
+            services: services.iter().map(|service| (*service).to_owned()).collect(),
+            ..Settings::default()
+        };
+        for (inside, wanted) in [
+            (port("80"), of(&[80], &[])),
+            (format!("<rule family=\"ipv4\">{source}{}{verdict}</rule>{}", port("80"), port("81")), of(&[81], &[])),
+            (format!("<rule>{}<reject/></rule>", port("80")), of(&[], &[])),
+            (format!("<service name='ssh'/><rule>{source}<service name=\"http\"/>{verdict}</rule>"), of(&[], &["ssh"])),
+            (format!("<!-- {} -->", port("80")), of(&[], &[])),
+            ("<port protocol=\"udp\" port=\"53\"/><source-port port=\"80\" protocol=\"tcp\"/>".into(), of(&[], &[])),
+            ("<description>target=\"ACCEPT\"</description>".into(), of(&[], &[])),
+            ("<port".into(), of(&[], &[])),
+        ] {
+            let text = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<zone>\n  {inside}\n</zone>\n");
+            assert_eq!(Settings::of(&text), wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn zones_and_services() {
         let zone = "<?xml version=\"1.0\"?>\n<zone>\n  <service name=\"ssh\"/>\n  <port protocol=\"tcp\" port=\"8000-8080\"/>\n\
                     <port port=\"53\" protocol=\"udp\"/></zone>\n";
@@ -270,7 +310,7 @@ mod tests {
         assert_eq!(default_zone(host(&files[1..2]).path()), None);
         assert_eq!(ruling(host(&files[..1]).path()).unwrap().open, None);
         assert_eq!(ruling(host(&files[1..]).path()), None);
-        let all = [("etc/firewalld/zones/work.xml", "<zone target=\"ACCEPT\">"), files[0], files[1], public];
+        let all = [("etc/firewalld/zones/work.xml", "<zone target=\"ACCEPT\"/>"), files[0], files[1], public];
         assert_eq!(ruling(host(&all).path()).unwrap().open, Some(Ports::All));
     }
 }

@@ -66,10 +66,8 @@ impl Resource for Firewall {
         if !cx.host.root {
             return Ok(Probe::Hidden("what firewalld lets through".into()));
         }
-        let mut changes = Vec::new();
-        for (item, let_through) in [(NOW, firewalld::now(cx.host, &self.zone)?), (KEPT, firewalld::kept(&self.zone)?)] {
-            changes.extend(self.changes(item, &let_through));
-        }
+        let (now, kept) = firewalld::now_and_kept(cx.host, &self.zone)?;
+        let changes = [self.changes(NOW, &now), self.changes(KEPT, &kept)].concat();
         Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) })
     }
 
