@@ -400,11 +400,25 @@ impl Manager {
         }
     }
 
+    /// Files of dnf's or yum's settings, of which a later one counts more.
+    pub(crate) fn settings(self) -> Vec<PathBuf> {
+        match self {
+            Manager::Dnf => dnf::settings(),
+            Manager::Yum => vec![yum::SETTINGS.into()],
+            Manager::Apt | Manager::Zypper => Vec::new(),
+        }
+    }
+
+    /// Which options beside a proxy of [`ProxyPlace::Setting`] the host has that are a login: it goes to any proxy that is named there.
+    pub fn proxy_login_options(self) -> Vec<&'static str> {
+        rpm::repos::login_options(&self.settings())
+    }
+
     /// The file in which it is told a proxy by the host's own settings; none where it is told none.
     pub fn own_proxy(self) -> Option<PathBuf> {
         match self.proxy_place() {
             ProxyPlace::Files(..) => apt::own_proxy(Path::new("/etc/apt")),
-            ProxyPlace::Setting(file) => rpm::repos::own_proxy(Path::new(file)).map(|_| file.into()),
+            ProxyPlace::Setting(_) => rpm::repos::own_proxy(&self.settings()).map(|proxy| proxy.file),
             ProxyPlace::Administrators(file) => zypper::own_proxy(Path::new(file)),
         }
     }

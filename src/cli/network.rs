@@ -107,6 +107,12 @@ fn kept(network: &Network, facts: &Facts) -> Result<Vec<Box<dyn Resource>>> {
             let proxy = network.proxy_for("https", "").or_else(|| network.proxy_for("http", ""));
             let (path, section, key) = (file.to_owned(), "main".to_owned(), "proxy".to_owned());
             let value = proxy.map_or(String::new(), Proxy::url);
+            // A login that is there is for another one.
+            for login in manager.proxy_login_options() {
+                let (path, section, key) = (path.clone(), section.clone(), login.to_owned());
+                let (value, stage) = (String::new(), Stage::Configure);
+                resources.push(Box::new(Ini { path, section, key, value, sensitive: true, stage }));
+            }
             Box::new(Ini { path, section, key, value, sensitive: false, stage: Stage::Configure })
         }
         ProxyPlace::Files(file, of_logins) => {

@@ -131,6 +131,29 @@ fn settings_that_keep_dnf_from_a_repository_are_named() -> Result<()> {
     host.surefoot("install --resume --yes")?.ok().map(drop)
 }
 
+/// What dnf 5 lets somebody say of a repository elsewhere than in its section counts more, and is named.
+#[test]
+#[ignore = "its stand-in is made from a Debian that is not released, which changes: make everything"]
+fn what_switches_a_repository_off_elsewhere_is_named() -> Result<()> {
+    let (web, repo) = (Web::start()?, RpmRepo::new(&[FEDORA.1], Signature::Right, Signature::Right)?);
+    let host = host_at(FEDORA, &web, &repo)?;
+    host.write("/etc/dnf/repos.override.d/99-config_manager.repo", "[lab]\nenabled=0\n", 0o644)?;
+    let refused = host.surefoot("install /root/cache --yes")?.code_is(31)?;
+    let card = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in ["/etc/dnf/repos.override.d/99-config_manager.repo: [lab] enabled=0", "unsetopt lab.enabled"] {
+        ensure!(card.contains(words), "{card}");
+    }
+    host.sh("dnf config-manager unsetopt lab.enabled")?;
+    host.surefoot("install --resume --yes")?.ok()?;
+    // A proxy there is dnf's own, too.
+    host.write("/etc/dnf/libdnf5.conf.d/10-proxy.conf", "[main]\nproxy=http://127.0.0.1:9\n", 0o644)?;
+    host.sh("rpm -e --nodeps valkey")?;
+    let told = host.surefoot("preflight /root/cache")?.ok()?.stdout;
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(told.contains("dnf has a proxy of its own in /etc/dnf/libdnf5.conf.d/10-proxy.conf"), "{told}");
+    Ok(())
+}
+
 /// Another rpm at work is named and waited for, and not taken for a key that is refused.
 #[test]
 fn a_key_waits_for_rpms_lock() -> Result<()> {
@@ -287,6 +310,10 @@ fn what_is_not_signed_is_refused(at: Place, wrong: &str) -> Result<()> {
         host.sh(match suite {
             Suite::Leap => "echo 'gpgcheck = off' >>/etc/zypp/zypp.conf",
             Suite::El7 => "sed -i 's/^gpgcheck=1/gpgcheck=0/' /etc/yum.conf",
+            Suite::Fedora => {
+                "sed -i 's/^gpgcheck=1/gpgcheck=0/' /etc/dnf/dnf.conf; mkdir -p /etc/dnf/repos.override.d; \
+                 printf '[*]\ngpgcheck=0\nrepo_gpgcheck=0\nskip_if_unavailable=1\n' >/etc/dnf/repos.override.d/99-config_manager.repo"
+            }
             _ => "sed -i 's/^gpgcheck=1/gpgcheck=0/' /etc/dnf/dnf.conf",
         })?;
         let output = host.surefoot("install /root/cache --yes")?;
@@ -364,6 +391,9 @@ fn proxy_is_kept(at: Place, manager: &str, settings: &str) -> Result<()> {
         gateway.start(kind)?;
     }
     let wall = gateway.wall(&host, &[Kind::Plain.port(), Kind::Basic.port()])?;
+    // The login of the proxy that was there is not for another one.
+    let old = format!("proxy={}\nproxy_username={USER}\nproxy_password={PASSWORD}\n", Kind::Basic.url());
+    host.write(settings, host.read(settings)? + &old, 0o644)?;
     let before = Digest::of(&host)?;
     // Everybody reads its settings.
     let login = ["--proxy", &Kind::Basic.url(), "--proxy-user", USER, "--proxy-password-file", "-", "--keep-proxy"];
@@ -371,7 +401,8 @@ fn proxy_is_kept(at: Place, manager: &str, settings: &str) -> Result<()> {
     ensure_said(&refused.output()?.code_is(10)?, &format!("{manager} keeps the login"))?;
     let url = Kind::Plain.url();
     host.surefoot(&format!("install /root/cache --yes --keep-proxy --proxy {url}"))?.ok()?;
-    assert_eq!(host.sh(&format!("grep ^proxy {settings}"))?.replace(' ', ""), format!("proxy={url}"));
+    let kept = host.sh(&format!("grep ^proxy {settings}"))?.replace(' ', "");
+    assert_eq!(kept, format!("proxy={url}\nproxy_username=\nproxy_password="));
     let alone = format!("env -i PATH=$PATH {manager} -q");
     host.sh(&format!("{alone} clean all && {alone} -y reinstall --downloadonly redis >/dev/null"))?;
     ensure_said(&host.surefoot("install /root/cache --yes")?.ok()?, " in place, 0 changed, 0 failed")?;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{DNF, LOCKS, definition_path, is_five, keyring_path, said};
+use super::{DNF, LOCKS, definition_path, is_five, keyring_path, overrides, said};
 use crate::packages::Index;
-use crate::rpm::{self, definition};
-use crate::{Host, locks};
+use crate::rpm::{self, definition, repos};
+use crate::{Class, Fault, Host, locks};
 
 /// Where dnf keeps what it fetched: a folder a repository, which is put there only when its signature was found right.
 pub(super) fn cache() -> &'static Path {
@@ -18,9 +18,14 @@ pub(super) fn cache() -> &'static Path {
 /// there afterwards. The exit code does not tell, since a host may skip what is not to be had.
 ///
 /// # Errors
-/// Of the class that dnf's words tell (`dns`, `http`, `proxy`, `tls`, `repository`, `disk`); class `locked` where another process holds a
-/// lock.
+/// Of the class that dnf's words tell (`dns`, `http`, `proxy`, `tls`, `repository`, `disk`); class `conflict` where one of ours is switched off;
+/// class `locked` where another process holds a lock.
 pub fn update(host: &Host, ours: &[String]) -> Result<()> {
+    for name in ours {
+        if let Some(by) = repos::switched_off(name, &overrides())? {
+            return Err(switched_off(name, by).into());
+        }
+    }
     locks::wait_free(&host.runner, &LOCKS, locks::limit())?;
     for name in ours {
         remove(cache(), name)?;
@@ -46,10 +51,19 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
     Err(said::fault_of_index(host, &output, &what).into())
 }
 
+/// Our repository `name` is switched off, `by` what somebody told dnf elsewhere.
+fn switched_off(name: &str, by: String) -> Fault {
+    Fault::new(Class::Conflict, format!("the repository '{name}' is switched off by a setting of the host's")).evidence([by]).advice(
+        format!(
+            "take that setting out (`dnf config-manager unsetopt {name}.enabled`, where dnf wrote it), then go on with --resume"
+        ),
+    )
+}
+
 /// Is a repository switched on of which there is no index? dnf 5 does not say which ones it left out.
 fn lacks_one() -> bool {
     // A folder that cannot be read is dnf's to complain about.
-    let names = rpm::repos::names(Path::new(definition::FOLDER)).unwrap_or_default();
+    let names = repos::names(Path::new(definition::FOLDER), &overrides()).unwrap_or_default();
     names.iter().any(|name| fetched(cache(), name).is_none())
 }
 

@@ -9,7 +9,7 @@ mod said;
 mod solver;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -36,6 +36,12 @@ pub const LOCKS: [&str; 7] = [
     "/run/dnf/rpmtransaction.lock",
     LOCK,
 ];
+
+/// Folders of settings besides, of dnf 5: it reads these first, and the distribution's before the host's (dnf5.conf(5)).
+const MORE_SETTINGS: [&str; 2] = ["/usr/share/dnf5/libdnf.conf.d", "/etc/dnf/libdnf5.conf.d"];
+
+/// Folders of what counts more than a repository's own section, of dnf 5, as `dnf config-manager setopt` writes it.
+const OVERRIDES: [&str; 2] = ["/usr/share/dnf5/repos.override.d", "/etc/dnf/repos.override.d"];
 
 /// Where variables have their values, a file each.
 const VARIABLES: &str = "/etc/dnf/vars";
@@ -104,7 +110,7 @@ fn variable(name: &str, what: &str) -> String {
 /// Where a file that defines some cannot be read.
 pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
     let release = release(host)?;
-    repos::repositories(&host.facts, &release, Path::new(definition::FOLDER), Path::new(VARIABLES))
+    repos::repositories(&host.facts, &release, Path::new(definition::FOLDER), &overrides(), Path::new(VARIABLES))
 }
 
 /// What stands for `$releasever` in addresses.
@@ -129,6 +135,18 @@ fn is_five() -> bool {
     Path::new("/usr/bin/dnf").canonicalize().is_ok_and(|path| path.ends_with("dnf5"))
 }
 
+/// Files of its settings, of which a later one counts more.
+pub fn settings() -> Vec<PathBuf> {
+    // A folder that cannot be read is dnf's to complain about.
+    let more =
+        if is_five() { repos::files(&MORE_SETTINGS.map(Path::new), "conf").unwrap_or_default() } else { Vec::new() };
+    more.into_iter().chain([SETTINGS.into()]).collect()
+}
+
+fn overrides() -> Vec<&'static Path> {
+    if is_five() { OVERRIDES.map(Path::new).to_vec() } else { Vec::new() }
+}
+
 /// What is the same in every call, whatever the host's settings are. A repository of somebody else's that fails harms nobody; ours say of
 /// themselves that they are needed.
 const SETTING: [&str; 5] = [
@@ -142,14 +160,22 @@ const SETTING: [&str; 5] = [
 /// A package of anybody's has its signature checked, whatever its repository says.
 const CHECKED: &str = "*.gpgcheck=True";
 
+/// What the sections of our repositories say, which dnf 5 lets others change elsewhere.
+const OF_OURS: [&str; 3] = ["repo_gpgcheck=1", "skip_if_unavailable=0", "sslverify=1"];
+
 fn options(host: &Host) -> Vec<String> {
     // The index is looked for where it is when nobody chose another place; and dnf 4 can be told not to say what it refuses.
     let cache = index::cache().display();
     let own = if is_five() {
         // It refuses to set something of all repositories where there is none.
-        let has_any = repos::names(Path::new(definition::FOLDER)).is_ok_and(|names| !names.is_empty());
+        let folder = Path::new(definition::FOLDER);
+        let has_any = repos::names(folder, &overrides()).is_ok_and(|names| !names.is_empty());
         let checked = has_any.then(|| CHECKED.to_owned());
-        [format!("system_cachedir={cache}")].into_iter().chain(checked).collect()
+        // Nor does it take a setting of one that it does not find.
+        let is_read = !repos::has_other_reposdir(&settings(), folder);
+        let ours = if is_read { repos::ours(folder).unwrap_or_default() } else { Vec::new() };
+        let of_ours = ours.iter().flat_map(|name| OF_OURS.map(|setting| format!("{name}.{setting}")));
+        [format!("system_cachedir={cache}")].into_iter().chain(checked).chain(of_ours).collect()
     } else {
         vec![format!("cachedir={cache}"), "errorlevel=3".to_owned(), CHECKED.to_owned()]
     };

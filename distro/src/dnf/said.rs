@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::SETTINGS;
+use super::settings;
 use crate::command::Output;
 use crate::rpm::definition::FOLDER;
 use crate::rpm::repos;
@@ -177,20 +177,20 @@ const ELSEWHERE: &str = "dnf looks for repositories in other folders: add /etc/y
 /// The failure that `output` tells of, of the index on `host`.
 pub fn fault_of_index(host: &Host, output: &Output, message: &str) -> Fault {
     let fault = SAID.fault(output, Class::Repository, message);
-    if output.ok() && repos::has_other_reposdir(Path::new(SETTINGS), Path::new(FOLDER)) {
+    if output.ok() && repos::has_other_reposdir(&settings(), Path::new(FOLDER)) {
         return fault.advice(ELSEWHERE);
     }
     let has_none = fault.evidence.iter().any(|line| line.contains(NO_REPOSITORIES));
     if has_none && host.facts.os == "rhel" {
         return fault.advice(UNREGISTERED.1);
     }
-    said::by_own_proxy(fault, Path::new(SETTINGS))
+    said::by_own_proxy(fault, &settings())
 }
 
 /// The failure that `output` tells of, of packages on `host`.
 pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
     let fault = SAID.fault_of_packages(host, &own(output), message, &LACKS);
-    said::by_own_proxy(of_rabbitmq(fault), Path::new(SETTINGS))
+    said::by_own_proxy(of_rabbitmq(fault), &settings())
 }
 
 /// `fault`, with what there is to do where it is about RabbitMQ, which distributions do not have.

@@ -8,12 +8,14 @@ use std::path::Path;
 use percent_encoding::percent_decode_str;
 
 /// Where these stand; in a folder, all of its files.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 11] = [
     "etc/apt/apt.conf",
     "etc/apt/apt.conf.d",
     "etc/apt/sources.list",
     "etc/apt/sources.list.d",
     "etc/dnf/dnf.conf",
+    "etc/dnf/libdnf5.conf.d",
+    "etc/dnf/repos.override.d",
     "etc/yum.conf",
     "etc/yum.repos.d",
     "etc/sysconfig/proxy",
@@ -181,6 +183,9 @@ mod tests {
         write("etc/yum.repos.d/a.repo", "[a]\nbaseurl=http://$user:${word}@a.example\n");
         write("etc/dnf/vars/word", "second\n");
         assert_eq!(passwords(root.path()), ["first", "${word}", "second"]);
+        write("etc/dnf/libdnf5.conf.d/10-proxy.conf", "[main]\nproxy_password=third\n");
+        write("etc/dnf/repos.override.d/99-config_manager.repo", "[a]\npassword=fourth\n");
+        assert_eq!(passwords(root.path()), ["first", "third", "fourth", "${word}", "second"]);
     }
 
     #[test]

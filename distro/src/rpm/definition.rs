@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::repos;
+use super::repos::{self, MANAGED};
 use crate::packages::definition::{Definition, Part, Pin, Rival};
 
 /// Where repositories are defined.
@@ -29,7 +29,7 @@ pub fn parts(of: &Definition, more: &str) -> Vec<Part> {
     let only = if only.is_empty() { String::new() } else { format!("includepkgs={}\n", only.join(",")) };
     // Further addresses of the same repository stand in lines of their own, which begin with a space.
     let text = format!(
-        "# Managed by surefoot.\n[{name}]\nname={name}\nbaseurl={}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\nsslverify=1\n\
+        "{MANAGED}\n[{name}]\nname={name}\nbaseurl={}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\nsslverify=1\n\
          {more}gpgkey=file://{}\n{only}{}",
         of.uris.join("\n "),
         keyring_path(name).display(),

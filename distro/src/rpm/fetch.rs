@@ -1,13 +1,10 @@
 //! Fetching a single file, by the program that rpm itself uses for it.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::repos;
+use super::repos::{self, OwnProxy};
 use super::said::Words;
 use crate::network::{Login, speaks_tls_to_proxies};
-use crate::packages::ProxyPlace;
 use crate::{Class, Command, Host};
 
 const SAID: Words = Words {
@@ -29,11 +26,8 @@ const SAID: Words = Words {
 };
 
 /// The proxy of dnf's or yum's own, by which packages are fetched, where nobody gave one.
-fn own_proxy(host: &Host) -> Option<(String, Option<Login>)> {
-    match host.packages().proxy_place() {
-        ProxyPlace::Setting(file) if !host.runner.network().has_proxy() => repos::own_proxy(Path::new(file)),
-        _ => None,
-    }
+fn own_proxy(host: &Host) -> Option<OwnProxy> {
+    if host.runner.network().has_proxy() { None } else { repos::own_proxy(&host.packages().settings()) }
 }
 
 fn of(login: &Login) -> String {
@@ -54,9 +48,9 @@ pub fn fetch(host: &Host, url: &str) -> Result<Vec<u8>> {
     let network = host.runner.network();
     // Not by the command line, which everybody can read; what follows a redirect is not told it.
     let login = network.login_for(url).map(|login| option("user", &of(login)));
-    let proxy = own_proxy(host).map(|(proxy, login)| {
-        let login = login.map(|login| option("proxy-user", &of(&login)));
-        option("proxy", &proxy) + &login.unwrap_or_default()
+    let proxy = own_proxy(host).map(|proxy| {
+        let login = proxy.login.map(|login| option("proxy-user", &of(&login)));
+        option("proxy", &proxy.url) + &login.unwrap_or_default()
     });
     // The environment tells it whom to trust of servers, and of proxies nothing does. One that speaks no TLS to these does not know the word.
     let trusted = network.bundle().filter(|_| speaks_tls_to_proxies(&host.facts));

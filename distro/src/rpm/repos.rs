@@ -1,6 +1,7 @@
 //! Repositories as files in a folder define them: what dnf, yum and zypper have in common.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,36 +13,44 @@ use crate::network::Login;
 use crate::packages::definition::{Definition, Rival};
 use crate::packages::{Entry, without_login};
 
+/// What a file of ours that defines a repository begins with.
+pub const MANAGED: &str = "# Managed by surefoot.";
+
 /// A section of a `.repo` file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Repo {
     id: String,
     file: PathBuf,
+    is_ours: bool,
     options: BTreeMap<String, String>,
 }
 
-/// The files below `folder` that define repositories.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        listing => {
-            for entry in listing.with_context(|| format!("reading {}", folder.display()))? {
-                files.push(entry.with_context(|| format!("reading {}", folder.display()))?.path());
+/// Files in `folders` whose names end in `end`, in the order of their names. Of one name that of the last folder counts.
+///
+/// # Errors
+/// Where a folder cannot be read.
+pub fn files(folders: &[&Path], end: &str) -> Result<Vec<PathBuf>> {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for folder in folders {
+        match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            listing => {
+                for entry in listing.with_context(|| format!("reading {}", folder.display()))? {
+                    let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
+                    files.insert(entry.file_name(), entry.path());
+                }
             }
         }
     }
-    files.retain(|file| file.extension().is_some_and(|end| end == "repo"));
-    files.sort();
-    Ok(files)
+    Ok(files.into_values().filter(|file| file.extension().is_some_and(|is| is == end)).collect())
 }
 
 /// Every repository below `folder`, switched off or not.
 fn sections(folder: &Path) -> Result<Vec<Repo>> {
-    of_files(files(folder)?)
+    sections_of(files(&[folder], "repo")?)
 }
 
-fn of_files(files: Vec<PathBuf>) -> Result<Vec<Repo>> {
+fn sections_of(files: Vec<PathBuf>) -> Result<Vec<Repo>> {
     let mut repos = Vec::new();
     for file in files {
         let text = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
@@ -52,7 +61,7 @@ fn of_files(files: Vec<PathBuf>) -> Result<Vec<Repo>> {
 
 /// Files below `folder` that define repositories and that only root may read, as those with a login; none for root.
 pub fn hidden(folder: &Path) -> Vec<PathBuf> {
-    let mut files = files(folder).unwrap_or_default();
+    let mut files = files(&[folder], "repo").unwrap_or_default();
     files.retain(|file| is_hidden(file));
     files
 }
@@ -61,13 +70,45 @@ fn is_hidden(file: &Path) -> bool {
     File::open(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
+/// Every repository below `folder`, with what stands in the files of `overrides`, folders that dnf 5 has for that: it counts more.
+fn overridden(folder: &Path, overrides: &[&Path]) -> Result<Vec<Repo>> {
+    overridden_of(files(&[folder], "repo")?, overrides)
+}
+
+fn overridden_of(definitions: Vec<PathBuf>, overrides: &[&Path]) -> Result<Vec<Repo>> {
+    let mut repos = sections_of(definitions)?;
+    for more in sections_of(files(overrides, "repo")?)? {
+        for repo in repos.iter_mut().filter(|repo| is_like(&repo.id, &more.id)) {
+            repo.options.extend(more.options.clone());
+        }
+    }
+    Ok(repos)
+}
+
+/// Is `name` like `pattern`, in which `*` stands for anything and `?` for one letter?
+fn is_like(name: &str, pattern: &str) -> bool {
+    let (mut letters, mut wanted) = (name.chars(), pattern.chars());
+    match wanted.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let mut rests = name.char_indices().map(|(at, _)| &name[at..]).chain([""]);
+            rests.any(|rest| is_like(rest, wanted.as_str()))
+        }
+        Some(one) => {
+            letters.next().is_some_and(|letter| one == '?' || one == letter)
+                && is_like(letters.as_str(), wanted.as_str())
+        }
+    }
+}
+
 /// INI, with values that go on in lines that begin with white space.
 fn parse(file: &Path, text: &str) -> Vec<Repo> {
     let mut repos: Vec<Repo> = Vec::new();
+    let is_ours = text.starts_with(MANAGED);
     let mut last = String::new();
     for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(['#', ';'])) {
         if let Some(id) = line.trim_end().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            repos.push(Repo { id: id.to_owned(), file: file.to_owned(), ..Repo::default() });
+            repos.push(Repo { id: id.to_owned(), file: file.to_owned(), is_ours, ..Repo::default() });
             last.clear();
             continue;
         }
@@ -125,28 +166,62 @@ fn is_no(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "0" | "no" | "false" | "off")
 }
 
-/// The section of dnf's or yum's `settings` that is about no single repository.
-fn main(settings: &Path) -> Option<Repo> {
-    let text = String::from_utf8_lossy(&std::fs::read(settings).ok()?).into_owned();
-    parse(settings, &text).into_iter().find(|section| section.id == "main")
+/// The sections of dnf's or yum's `settings` that are about no single repository.
+struct Main(Vec<Repo>);
+
+impl Main {
+    fn of(settings: &[PathBuf]) -> Self {
+        let main = |file: &PathBuf| {
+            let text = String::from_utf8_lossy(&std::fs::read(file).ok()?).into_owned();
+            parse(file, &text).into_iter().find(|section| section.id == "main")
+        };
+        Self(settings.iter().filter_map(main).collect())
+    }
+
+    /// An option as the last of the files has it that names it, with that file.
+    fn told(&self, name: &str) -> Option<(&Path, &str)> {
+        let last = self.0.iter().rev().find(|main| main.options.contains_key(name))?;
+        Some((&last.file, last.option(name)?))
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
+        self.told(name).map(|(_, value)| value)
+    }
 }
 
 /// Do dnf's `settings` name folders for definitions of repositories of which none is `folder`?
-pub fn has_other_reposdir(settings: &Path, folder: &Path) -> bool {
-    let Some(main) = main(settings) else { return false };
+pub fn has_other_reposdir(settings: &[PathBuf], folder: &Path) -> bool {
     let is_other = |value: &str| value.split([' ', ',', '\t']).all(|named| Path::new(named) != folder);
-    main.option("reposdir").is_some_and(is_other)
+    Main::of(settings).option("reposdir").is_some_and(is_other)
 }
 
-/// The proxy that dnf's or yum's `settings` name, if they do, with its login where it has one.
-pub fn own_proxy(settings: &Path) -> Option<(String, Option<Login>)> {
-    let main = main(settings)?;
-    let url = main.option("proxy").filter(|proxy| *proxy != "_none_")?;
+/// A proxy among the settings of dnf or yum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnProxy {
+    /// The file that names it.
+    pub file: PathBuf,
+    /// Its address.
+    pub url: String,
+    /// Its login, where it has one.
+    pub login: Option<Login>,
+}
+
+/// The proxy that dnf's or yum's `settings` name, if they do. Of several files the last counts most.
+pub fn own_proxy(settings: &[PathBuf]) -> Option<OwnProxy> {
+    let main = Main::of(settings);
+    let (file, url) = main.told("proxy").filter(|(_, proxy)| *proxy != "_none_")?;
     let login = main.option("proxy_username").map(|user| Login {
         user: user.to_owned(),
         password: main.option("proxy_password").unwrap_or_default().to_owned(),
     });
-    Some((url.to_owned(), login))
+    Some(OwnProxy { file: file.to_owned(), url: url.to_owned(), login })
+}
+
+/// Which of the options that are the login to a proxy dnf's or yum's `settings` name, with a value or without.
+pub fn login_options(settings: &[PathBuf]) -> Vec<&'static str> {
+    let main = Main::of(settings);
+    let is_named = |name: &&str| main.0.iter().any(|main| main.options.contains_key(*name));
+    ["proxy_username", "proxy_password"].into_iter().filter(is_named).collect()
 }
 
 /// Where the index of a repository begins.
@@ -164,12 +239,49 @@ pub fn rival(folder: &Path, own: &Path, of: &Definition) -> Result<Option<Rival>
     Ok(found.map(|repo| Rival { says: format!("[{}]", repo.id), file: repo.file }))
 }
 
-/// Names of the repositories below `folder` that are switched on.
+/// Names of the repositories below `folder`, with what `overrides` say, that are switched on.
 ///
 /// # Errors
 /// Where a file that defines some cannot be read.
-pub fn names(folder: &Path) -> Result<Vec<String>> {
-    Ok(sections(folder)?.into_iter().filter(Repo::is_on).map(|repo| repo.id).collect())
+pub fn names(folder: &Path, overrides: &[&Path]) -> Result<Vec<String>> {
+    Ok(overridden(folder, overrides)?.into_iter().filter(Repo::is_on).map(|repo| repo.id).collect())
+}
+
+/// Names of all repositories below `folder`, switched off or not.
+///
+/// # Errors
+/// As [`names`].
+pub fn all_names(folder: &Path) -> Result<Vec<String>> {
+    Ok(sections(folder)?.into_iter().map(|repo| repo.id).collect())
+}
+
+/// Names of those that are ours.
+///
+/// # Errors
+/// As [`names`].
+pub fn ours(folder: &Path) -> Result<Vec<String>> {
+    Ok(sections(folder)?.into_iter().filter(|repo| repo.is_ours).map(|repo| repo.id).collect())
+}
+
+/// Is a repository switched on that a distribution, or its cloud, gave the host? Neither ours nor EPEL's is one.
+///
+/// # Errors
+/// As [`names`].
+pub fn has_others(folder: &Path, overrides: &[&Path]) -> Result<bool> {
+    let is_other = |repo: &Repo| repo.is_on() && !repo.is_ours && !repo.id.starts_with("epel");
+    Ok(overridden(folder, overrides)?.iter().any(is_other))
+}
+
+/// What among `overrides` switches the repository `name` off, if something does, with its file.
+///
+/// # Errors
+/// Where one of them cannot be read.
+pub fn switched_off(name: &str, overrides: &[&Path]) -> Result<Option<String>> {
+    let all = sections_of(files(overrides, "repo")?)?;
+    let last = all.iter().rev().find(|more| is_like(name, &more.id) && more.option("enabled").is_some());
+    let off = last.filter(|more| !more.is_on());
+    let told = |more: &Repo| format!("{}: [{}] enabled={}", more.file.display(), more.id, more.options["enabled"]);
+    Ok(off.map(told))
 }
 
 /// Names of those of them that say nothing of `option`.
@@ -181,16 +293,23 @@ pub fn without(folder: &Path, option: &str) -> Result<Vec<String>> {
     Ok(sections(folder)?.into_iter().filter(is_silent).map(|repo| repo.id).collect())
 }
 
-/// Every repository below `folder` that is switched on, but for those in files that are [`hidden`]. `release` stands for `$releasever` in
-/// addresses; a file each in `variables` has what stands for its name.
+/// Every repository below `folder`, with what `overrides` say, that is switched on, but for those in files that are [`hidden`]. `release` stands for
+/// `$releasever` in addresses; a file each in `variables` has what stands for its name.
 ///
 /// # Errors
 /// Where a file that defines some cannot be read.
-pub fn repositories(facts: &Facts, release: &str, folder: &Path, variables: &Path) -> Result<Vec<Entry>> {
+pub fn repositories(
+    facts: &Facts,
+    release: &str,
+    folder: &Path,
+    overrides: &[&Path],
+    variables: &Path,
+) -> Result<Vec<Entry>> {
     let variables = self::variables(facts, release, variables);
-    let mut files = files(folder)?;
+    let mut files = files(&[folder], "repo")?;
     files.retain(|file| !is_hidden(file));
-    Ok(of_files(files)?.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
+    let repos = overridden_of(files, overrides)?;
+    Ok(repos.iter().filter(|repo| repo.is_on()).flat_map(|repo| repo.entries(&variables)).collect())
 }
 
 /// What stands for `$name` in addresses: the package manager's own, and a file each for the host's.
@@ -230,7 +349,7 @@ mod tests {
         let facts = Facts::gather(root.path()).unwrap();
         let text = "[oss]\nbaseurl=http://x.example/leap/$releasever/oss/\n[a]\nbaseurl=http://x.example/$releasever_major?credentials=y\n";
         std::fs::write(root.path().join("own.repo"), text).unwrap();
-        let found = repositories(&facts, "15.6", root.path(), &root.path().join("vars")).unwrap();
+        let found = repositories(&facts, "15.6", root.path(), &[], &root.path().join("vars")).unwrap();
         let urls: Vec<&str> = found.iter().map(|entry| entry.url.as_str()).collect();
         let wanted = ["http://x.example/leap/15.6/oss/repodata/repomd.xml", "http://x.example/15/repodata/repomd.xml"];
         assert_eq!(urls, wanted);
@@ -242,7 +361,59 @@ mod tests {
         let text = "[a]\nskip_if_unavailable=0\n[b]\nname=b\n[c]\nenabled=0\n[d]\nskip_if_unavailable = 1\n";
         std::fs::write(root.path().join("x.repo"), text).unwrap();
         assert_eq!(without(root.path(), "skip_if_unavailable").unwrap(), ["b"]);
-        assert_eq!(names(root.path()).unwrap(), ["a", "b", "d"]);
+        assert_eq!(names(root.path(), &[]).unwrap(), ["a", "b", "d"]);
+        assert_eq!(all_names(root.path()).unwrap(), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn what_stands_apart_counts_more() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = |name: &str| root.path().join(name);
+        let (own, theirs, host) = (folder("repos.d"), folder("theirs"), folder("host"));
+        let write = |file: &Path, text: &str| {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        write(&own.join("vendor.repo"), &format!("{MANAGED}\n[vendor]\nbaseurl=http://v.example\nenabled=1\n"));
+        write(&own.join("base.repo"), "[epel]\nenabled=1\n[base]\nenabled=0\n[base-more]\n");
+        write(&own.join("base.repo.old"), "[old]\n");
+        let overrides = [theirs.as_path(), host.as_path()];
+        let on = || names(&own, &overrides).unwrap().join(" ");
+        assert_eq!(on(), "epel base-more vendor");
+        assert_eq!(ours(&own).unwrap(), ["vendor"]);
+        assert!(has_others(&own, &overrides).unwrap());
+        assert_eq!(switched_off("vendor", &overrides).unwrap(), None);
+        for (file, text, is_on, off, others) in [
+            ("theirs/10.repo", "[base]\nenabled=1\n", "epel base base-more vendor", None, true),
+            ("host/20.repo", "[base*]\nenabled=0\n", "epel vendor", None, false),
+            ("host/30.repo", "[ve?dor]\nenabled=no\n", "epel", Some("host/30.repo: [ve?dor] enabled=no"), false),
+            ("theirs/40.repo", "[*]\nenabled=1\n", "epel base base-more vendor", None, true),
+            // One of the same name takes its place.
+            ("host/40.repo", "[*]\nskip_if_unavailable=1\n", "epel", Some("host/30.repo: [ve?dor] enabled=no"), false),
+        ] {
+            write(&folder(file), text);
+            assert_eq!(on(), is_on, "{file}");
+            let off = off.map(|off: &str| format!("{}/{off}", root.path().display()));
+            assert_eq!(switched_off("vendor", &overrides).unwrap(), off, "{file}");
+            assert_eq!(has_others(&own, &overrides).unwrap(), others, "{file}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_like_a_pattern() {
+        for (name, pattern, wanted) in [
+            ("vendor", "vendor", true),
+            ("vendor", "vend", false),
+            ("vendor", "*", true),
+            ("", "*", true),
+            ("vendor", "v*r", true),
+            ("vendor", "v*x*", false),
+            ("vendor", "?endor", true),
+            ("vendor", "vendor?", false),
+            ("v\u{e4}ndor", "v?nd*", true),
+        ] {
+            assert_eq!(is_like(name, pattern), wanted, "{name} {pattern}");
+        }
     }
 
     #[test]
@@ -269,7 +440,8 @@ mod tests {
     fn a_proxy_among_the_settings() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("dnf.conf");
-        assert_eq!(own_proxy(&file), None);
+        let settings = [file.clone()];
+        assert_eq!(own_proxy(&settings), None);
         for (text, there) in [
             ("[main]\nproxy=http://proxy.corp:3128\n", true),
             ("[main]\n#proxy=http://proxy.corp:3128\n", false),
@@ -278,19 +450,35 @@ mod tests {
             ("[main]\nbest=True\n[a]\nproxy=http://proxy.corp:3128\n", false),
         ] {
             std::fs::write(&file, text).unwrap();
-            assert_eq!(own_proxy(&file).is_some(), there, "{text}");
+            assert_eq!(own_proxy(&settings).is_some(), there, "{text}");
         }
         std::fs::write(&file, "[main]\nproxy = http://proxy.corp:3128\nproxy_username=jo\nproxy_password=a b\n")
             .unwrap();
         let login = Login { user: "jo".into(), password: "a b".into() };
-        assert_eq!(own_proxy(&file), Some(("http://proxy.corp:3128".to_owned(), Some(login))));
+        let proxy = OwnProxy { file: file.clone(), url: "http://proxy.corp:3128".into(), login: Some(login) };
+        assert_eq!(own_proxy(&settings), Some(proxy.clone()));
+        assert_eq!(login_options(&settings), ["proxy_username", "proxy_password"]);
+
+        // The last file counts most.
+        let more = root.path().join("10-more.conf");
+        let both = [more.clone(), file.clone()];
+        std::fs::write(&more, "[main]\nproxy=http://other.corp:3128\nproxy_username=ju\n").unwrap();
+        assert_eq!(own_proxy(&both), Some(proxy));
+        std::fs::write(&file, "[main]\nbest=True\n").unwrap();
+        let login = Login { user: "ju".into(), password: String::new() };
+        let proxy = OwnProxy { file: more.clone(), url: "http://other.corp:3128".into(), login: Some(login) };
+        assert_eq!(own_proxy(&both), Some(proxy));
+        assert_eq!(login_options(&both), ["proxy_username"]);
+        std::fs::write(&file, "[main]\nproxy=\n").unwrap();
+        assert_eq!(own_proxy(&both), None);
     }
 
     #[test]
     fn folders_of_repositories_among_the_settings() {
         let root = tempfile::tempdir().unwrap();
         let (file, folder) = (root.path().join("dnf.conf"), Path::new("/etc/yum.repos.d"));
-        assert!(!has_other_reposdir(&file, folder));
+        let settings = [file.clone()];
+        assert!(!has_other_reposdir(&settings, folder));
         for (text, other) in [
             ("[main]\nreposdir=/etc/other.repos\n", true),
             ("[main]\nreposdir=/etc/yum.repos.d.old,/etc/yum.repos.d/more\n", true),
@@ -299,7 +487,7 @@ mod tests {
             ("[main]\nbest=True\n", false),
         ] {
             std::fs::write(&file, text).unwrap();
-            assert_eq!(has_other_reposdir(&file, folder), other, "{text}");
+            assert_eq!(has_other_reposdir(&settings, folder), other, "{text}");
         }
     }
 

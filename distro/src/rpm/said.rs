@@ -1,6 +1,6 @@
 //! What package managers that use rpm say when something fails, read by tables of their words.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{extras, repos};
 use crate::command::Output;
@@ -112,14 +112,12 @@ impl Words {
 }
 
 /// `fault`, with what there is to do where the host's own `settings` name a proxy and it is about the way to a server.
-pub fn by_own_proxy(fault: Fault, settings: &Path) -> Fault {
+pub fn by_own_proxy(fault: Fault, settings: &[PathBuf]) -> Fault {
     let about_the_way = matches!(fault.class, Class::Http | Class::Proxy | Class::Dns);
-    if !about_the_way || repos::own_proxy(settings).is_none() {
-        return fault;
-    }
+    let Some(proxy) = repos::own_proxy(settings).filter(|_| about_the_way) else { return fault };
     fault.advice(format!(
         "check 'proxy' in {}: what is fetched goes by that, also where --proxy names another; then go on with --resume",
-        settings.display()
+        proxy.file.display()
     ))
 }
 
@@ -152,7 +150,9 @@ mod tests {
     fn a_proxy_of_the_hosts_own_is_named() {
         let root = tempfile::tempdir().unwrap();
         let settings = root.path().join("dnf.conf");
-        let advice = |class| by_own_proxy(Fault::new(class, "it fails").advice("mend it"), &settings).advice;
+        let advice = |class| {
+            by_own_proxy(Fault::new(class, "it fails").advice("mend it"), std::slice::from_ref(&settings)).advice
+        };
         assert_eq!(advice(Class::Http), "mend it");
         std::fs::write(&settings, "[main]\nproxy=http://proxy.corp:3128\n").unwrap();
         let named = format!("check 'proxy' in {}", settings.display());

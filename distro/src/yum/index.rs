@@ -42,7 +42,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
             return Err(said::SAID.fault(&output, Class::Repository, &what).into());
         }
     }
-    let mut others = repos::names(Path::new(definition::FOLDER))?;
+    let mut others = repos::names(Path::new(definition::FOLDER), &[])?;
     others.retain(|name| !ours.contains(name));
     if others.is_empty() && !ours.is_empty() {
         return Ok(());

@@ -81,7 +81,7 @@ pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
     let major = host.facts.major.map_or(host.facts.version.clone(), |major| major.to_string());
     // The version of the package that says which release it is.
     let release = if ["rhel", "ol"].contains(&host.facts.os.as_str()) { format!("{major}Server") } else { major };
-    repos::repositories(&host.facts, &release, Path::new(definition::FOLDER), Path::new("/etc/yum/vars"))
+    repos::repositories(&host.facts, &release, Path::new(definition::FOLDER), &[], Path::new("/etc/yum/vars"))
 }
 
 fn options(host: &Host) -> Vec<String> {
@@ -98,7 +98,7 @@ fn of_each() -> Vec<String> {
     let folder = Path::new(definition::FOLDER);
     // A folder that cannot be read is yum's to complain about.
     let silent = repos::without(folder, PASSED_OVER).unwrap_or_default();
-    let all = repos::names(folder).unwrap_or_default();
+    let all = repos::names(folder, &[]).unwrap_or_default();
     let passed_over = silent.into_iter().map(|name| format!("{name}.{PASSED_OVER}=1"));
     passed_over.chain(all.into_iter().map(|name| format!("{name}.gpgcheck=1"))).collect()
 }

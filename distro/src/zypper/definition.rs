@@ -66,7 +66,7 @@ pub fn rival(of: &Definition) -> Result<Option<Rival>> {
 /// Where a file that defines some cannot be read.
 pub fn repositories(host: &Host) -> Result<Vec<Entry>> {
     let mut entries =
-        repos::repositories(&host.facts, &host.facts.version, Path::new(FOLDER), Path::new("/etc/zypp/vars.d"))?;
+        repos::repositories(&host.facts, &host.facts.version, Path::new(FOLDER), &[], Path::new("/etc/zypp/vars.d"))?;
     // `dir:`, `hd:` and `cd:` are this host's own.
     entries.retain(|entry| entry.url.starts_with("http"));
     Ok(entries)
