@@ -118,9 +118,13 @@ fn what_is_wrong_with_dnf_is_on_the_card() -> Result<()> {
     web.serve("/empty", empty.folder());
     host.write("/etc/yum.repos.d/appstream.repo", definition(&format!("baseurl={}/empty", web.url())), 0o644)?;
     host.sh("dnf -q clean all")?;
+    // What a host has repositories without is not its registration.
+    host.write(&format!("{PLUGINS}/subscription-manager.py"), UNREGISTERED, 0o644)?;
     let missing = card(&host)?;
+    host.sh(&format!("rm {PLUGINS}/subscription-manager.py"))?;
     let says = ["Unable to find a match: redis", "EPEL (package 'epel-release')", "class package"];
     ensure!(says.iter().all(|words| missing.contains(words)), "{missing}");
+    ensure!(!missing.contains("registered"), "{missing}");
     host.write("/etc/yum.repos.d/appstream.repo", &own, 0o644)?;
     // No repository at all.
     host.sh("dnf -q clean all && mv /etc/yum.repos.d/appstream.repo /root")?;

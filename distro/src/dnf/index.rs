@@ -40,7 +40,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
             "the index of the repositories cannot be fetched".to_owned()
         }
         [] => {
-            let complaints = said::SAID.complaints(&output).join("; ");
+            let complaints = said::SAID.complaints(&said::heard(&output)).join("; ");
             if !complaints.is_empty() && (!output.ok() || !said::ignored(&output).is_empty() || lacks_one()) {
                 host.runner.note(&format!("a repository that is not ours fails: {complaints}"));
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::settings;
+use super::{overrides, settings};
 use crate::command::Output;
 use crate::rpm::definition::FOLDER;
 use crate::rpm::repos;
@@ -171,12 +171,17 @@ fn own(output: &Output) -> Output {
     })
 }
 
+/// `output` as [`said::heard`].
+pub fn heard(output: &Output) -> Output {
+    said::heard(output, Path::new(FOLDER), &overrides())
+}
+
 /// Where dnf is content, and did not look at our repository.
 const ELSEWHERE: &str = "dnf looks for repositories in other folders: add /etc/yum.repos.d to 'reposdir' in /etc/dnf/dnf.conf, then go on with --resume";
 
 /// The failure that `output` tells of, of the index on `host`.
 pub fn fault_of_index(host: &Host, output: &Output, message: &str) -> Fault {
-    let fault = SAID.fault(output, Class::Repository, message);
+    let fault = SAID.fault(&heard(output), Class::Repository, message);
     if output.ok() && repos::has_other_reposdir(&settings(), Path::new(FOLDER)) {
         return fault.advice(ELSEWHERE);
     }
@@ -189,7 +194,7 @@ pub fn fault_of_index(host: &Host, output: &Output, message: &str) -> Fault {
 
 /// The failure that `output` tells of, of packages on `host`.
 pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
-    let fault = SAID.fault_of_packages(host, &own(output), message, &LACKS);
+    let fault = SAID.fault_of_packages(host, &heard(&own(output)), message, &LACKS);
     said::by_own_proxy(of_rabbitmq(fault), &settings())
 }
 

@@ -2,16 +2,29 @@
 
 use crate::Facts;
 
-/// What there is to do where a package needs one that no repository has.
-pub(super) fn advice(facts: &Facts) -> String {
+/// The repository of `names` that a cloud of Red Hat's has besides, where the host has such ones (RHUI).
+fn of_cloud(names: &[String], major: u32) -> Option<String> {
+    let rhui: Vec<&String> = names.iter().filter(|name| name.contains("rhui")).collect();
+    let is_meant =
+        |name: &&&String| name.contains("codeready-builder") && !name.contains("debug") && !name.contains("source");
+    let usual = format!("codeready-builder-for-rhel-{major}-rhui-rpms");
+    (!rhui.is_empty()).then(|| rhui.iter().find(is_meant).map_or(usual, |name| (*name).clone()))
+}
+
+/// What there is to do where a package needs one that no repository has, those that are switched off included: these are all that there are, by
+/// `names`.
+pub(super) fn advice(facts: &Facts, names: &[String]) -> String {
     let major = facts.major.unwrap_or_default();
     let epel = || " or EPEL (package 'epel-release')".to_owned();
     let (own, others) = match (facts.os.as_str(), facts.base.as_str(), major) {
         ("rhel", _, 7) => ("subscription-manager repos --enable rhel-7-server-optional-rpms".to_owned(), epel()),
-        ("rhel", ..) => {
-            let name = format!("codeready-builder-for-rhel-{major}-{}-rpms", facts.arch);
-            (format!("subscription-manager repos --enable {name}"), epel())
-        }
+        ("rhel", ..) => match of_cloud(names, major) {
+            Some(name) => (format!("dnf config-manager --set-enabled {name}"), epel()),
+            None => {
+                let name = format!("codeready-builder-for-rhel-{major}-{}-rpms", facts.arch);
+                (format!("subscription-manager repos --enable {name}"), epel())
+            }
+        },
         ("ol", ..) => {
             let switch = if major == 7 { "yum-config-manager --enable" } else { "dnf config-manager --set-enabled" };
             let name = if major == 7 { "optional_latest" } else { "codeready_builder" };
@@ -52,8 +65,27 @@ mod tests {
             let root = tempfile::tempdir().unwrap();
             std::fs::create_dir(root.path().join("etc")).unwrap();
             std::fs::write(root.path().join("etc/os-release"), os_release).unwrap();
-            let advice = advice(&Facts::gather(root.path()).unwrap());
+            let advice = advice(&Facts::gather(root.path()).unwrap(), &[]);
             assert!(advice.contains(wanted), "{os_release}: {advice}");
+        }
+    }
+
+    #[test]
+    fn a_cloud_of_red_hats_has_its_own_names() {
+        for (names, wanted) in [
+            (&["epel"][..], None),
+            (&["rhel-9-baseos-rhui-rpms"], Some("codeready-builder-for-rhel-9-rhui-rpms")),
+            (
+                &[
+                    "rhui-rhel-9-for-x86_64-baseos-rhui-rpms",
+                    "rhui-codeready-builder-for-rhel-9-x86_64-rhui-debug-rpms",
+                    "rhui-codeready-builder-for-rhel-9-x86_64-rhui-rpms",
+                ],
+                Some("rhui-codeready-builder-for-rhel-9-x86_64-rhui-rpms"),
+            ),
+        ] {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            assert_eq!(of_cloud(&names, 9).as_deref(), wanted, "{names:?}");
         }
     }
 }

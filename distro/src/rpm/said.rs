@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::definition::FOLDER;
 use super::{extras, repos};
 use crate::command::Output;
 use crate::{Class, Fault, Host};
@@ -25,6 +26,19 @@ pub const UNREGISTERED: (&str, &str) = (
     "This system is not registered",
     "register the host (`subscription-manager register`): until then it has none of Red Hat's repositories; then go on with --resume",
 );
+
+/// What the lines begin with that Red Hat's plugin says in every call, whatever it is about.
+const OF_REGISTRATION: &str = "This system is ";
+
+/// `output` without what is said of the host's registration, where it has repositories without one: of its cloud, or of CentOS. They are defined below
+/// `folder`, with what `overrides` say.
+pub fn heard(output: &Output, folder: &Path, overrides: &[&Path]) -> Output {
+    // A folder that cannot be read is the package manager's to complain about.
+    if !repos::has_others(folder, overrides).unwrap_or_default() {
+        return output.clone();
+    }
+    own(output, &[], |lines| usize::from(lines[0].starts_with(OF_REGISTRATION)))
+}
 
 /// Names of CentOS's mirrors, which are nobody's since July 2024. What they had is in the archive, laid out alike.
 const GONE: [&str; 2] = ["mirrorlist.centos.org", "mirror.centos.org"];
@@ -69,11 +83,16 @@ impl Words {
 
     /// The failure that `output` tells of; of `class`, where its words tell no other.
     pub fn fault(&self, output: &Output, class: Class, message: &str) -> Fault {
-        let complaints = self.complaints(output);
+        let mut complaints = self.complaints(output);
         let has = |words: &str| complaints.iter().any(|line| line.contains(words));
         let gone = complaints.iter().find_map(|line| mirrors_are_gone(line));
         let class = self.classes.iter().find(|(words, _)| has(words)).map_or(class, |(_, class)| *class);
         let class = if gone.is_some() { Class::Repository } else { class };
+        // A full disk is no matter of it, nor is the way to a server.
+        if !matches!(class, Class::Repository | Class::Package) {
+            complaints.retain(|line| !line.starts_with(OF_REGISTRATION));
+        }
+        let has = |words: &str| complaints.iter().any(|line| line.contains(words));
         let advice = self.advice.iter().find(|(words, _)| has(words)).map(|(_, advice)| *advice);
         let advice = gone.or(advice).map(str::to_owned);
         let advice = advice.unwrap_or_else(|| self.by_class(class));
@@ -87,7 +106,8 @@ impl Words {
         let tells = |words: &&str| fault.evidence.iter().any(|line| line.contains(words));
         let is_known = self.advice.iter().any(|(words, _)| tells(words));
         if fault.class == Class::Package && !is_known && lacks.iter().any(tells) {
-            return fault.advice(extras::advice(&host.facts));
+            let names = repos::all_names(Path::new(FOLDER)).unwrap_or_default();
+            return fault.advice(extras::advice(&host.facts, &names));
         }
         fault
     }
@@ -145,6 +165,38 @@ pub fn own(output: &Output, missing: &[&str], passed_over: impl Fn(&[&str]) -> u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Ran;
+
+    #[test]
+    fn where_it_counts_that_a_host_is_not_registered() {
+        let words = Words {
+            program: "dnf",
+            classes: &[("No space left", Class::Disk), ("Status code: 404", Class::Repository)],
+            heads: &["This system is ", "Error"],
+            advice: &[UNREGISTERED],
+        };
+        let root = tempfile::tempdir().unwrap();
+        let ours = format!("{}\n[ours]\n", repos::MANAGED);
+        let rhui = format!("{ours}[rhel-9-baseos-rhui-rpms]\nenabled=1\n").replace(repos::MANAGED, "#");
+        for (defined, stderr, class, counts) in [
+            ("", "Error: Unable to find a match: redis\n", Class::Package, true),
+            (&ours, "Error: Unable to find a match: redis\n", Class::Package, true),
+            ("[epel]\nenabled=1\n[rhel]\nenabled=0\n", "Error: Status code: 404\n", Class::Repository, true),
+            ("", "Error: No space left on device\n", Class::Disk, false),
+            (&rhui, "Error: Unable to find a match: redis\n", Class::Package, false),
+            (&rhui, "Error: Status code: 404\n", Class::Repository, false),
+        ] {
+            std::fs::write(root.path().join("x.repo"), defined).unwrap();
+            let ran = Ran { argv: vec!["dnf".into()], exit: Some(1), signal: None };
+            let stdout =
+                "\nThis system is not registered with an entitlement server. You can use \"rhc\" to register.\n\n";
+            let output = Output { stdout: stdout.into(), stderr: stderr.into(), tail: Vec::new(), ran };
+            let fault = words.fault(&heard(&output, root.path(), &[]), Class::Package, "it failed");
+            assert_eq!(fault.class, class, "{defined}{stderr}");
+            assert_eq!(fault.advice == UNREGISTERED.1, counts, "{defined}{stderr}{fault:?}");
+            assert_eq!(fault.evidence.len(), if counts { 2 } else { 1 }, "{defined}{stderr}{fault:?}");
+        }
+    }
 
     #[test]
     fn a_proxy_of_the_hosts_own_is_named() {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::{LOCKS, SETTINGS, YUM, definition_path, keyring_path, said};
 use crate::packages::Index;
 use crate::rpm::{definition, repos};
-use crate::{Class, Host, locks, rpm};
+use crate::{Host, locks, rpm};
 
 /// Where yum keeps what it fetched, by itself and as the distributions set it: a folder a repository below that.
 const CACHE: &str = "/var/cache/yum/$basearch/$releasever";
@@ -39,7 +39,7 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
                 remove(&folders(), name)?;
             }
             let what = format!("the index of repository '{failed}' cannot be fetched");
-            return Err(said::SAID.fault(&output, Class::Repository, &what).into());
+            return Err(said::fault_of_index(&output, &what).into());
         }
     }
     let mut others = repos::names(Path::new(definition::FOLDER), &[])?;
@@ -50,10 +50,10 @@ pub fn update(host: &Host, ours: &[String]) -> Result<()> {
     let output = fetch(&ours.iter().map(|name| format!("--disablerepo={name}")).collect::<Vec<_>>())?;
     if !has_any() || (ours.is_empty() && !output.ok()) {
         let what = "the index of the repositories cannot be fetched";
-        return Err(said::SAID.fault(&output, Class::Repository, what).into());
+        return Err(said::fault_of_index(&output, what).into());
     }
     others.retain(|name| fetched(&folders(), name).is_none());
-    let complaints = said::SAID.complaints(&output).join("; ");
+    let complaints = said::SAID.complaints(&said::heard(&output)).join("; ");
     // One that is passed over is not named, and may have an index of before.
     if !others.is_empty() {
         host.runner.note(&format!("a repository that is not ours fails: '{}': {complaints}", others.join("', '")));

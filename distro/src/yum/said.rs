@@ -1,6 +1,9 @@
 //! What yum, and the library that fetches for it, say when something fails.
 
+use std::path::Path;
+
 use crate::command::Output;
+use crate::rpm::definition::FOLDER;
 use crate::rpm::said::{self, OTHER_INDEX_KEY, OTHER_KEY, UNREGISTERED, UNSIGNED, UNSIGNED_INDEX, Words};
 use crate::{Class, Fault, Host};
 
@@ -116,13 +119,23 @@ fn own(output: &Output) -> Output {
 
 /// The failure that `output` tells of, of packages on `host`.
 pub fn fault_of_packages(host: &Host, output: &Output, message: &str) -> Fault {
-    SAID.fault_of_packages(host, &own(output), message, &["Requires: ", "No package "])
+    SAID.fault_of_packages(host, &heard(&own(output)), message, &["Requires: ", "No package "])
+}
+
+/// The failure that `output` tells of, of the index.
+pub fn fault_of_index(output: &Output, message: &str) -> Fault {
+    SAID.fault(&heard(output), Class::Repository, message)
+}
+
+/// `output` as [`said::heard`].
+pub fn heard(output: &Output) -> Output {
+    said::heard(output, Path::new(FOLDER), &[])
 }
 
 /// The same where the package `name` is there, and excluded.
 pub fn of_excluded(output: &Output, name: &str, message: &str) -> Fault {
     let told = Output { stdout: format!("{}\nPackage {name} {EXCLUDED}\n", output.stdout), ..output.clone() };
-    SAID.fault(&told, Class::Package, message)
+    SAID.fault(&heard(&told), Class::Package, message)
 }
 
 /// Names that yum knows no package of.
