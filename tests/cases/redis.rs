@@ -99,6 +99,21 @@ fn a_redis_that_was_there_keeps_its_data_and_configuration() -> Result<()> {
     host.sh("until redis-cli set g:1 kept; do :; done")?;
     let before = host.read("/etc/redis/redis.conf")?;
 
+    // More than it would be let have, a log that nobody writes to any more: nothing is touched.
+    let refused = |words: &str| {
+        ensure_said(&host.surefoot("install /root/redis --yes")?.code_is(31)?, words)?;
+        assert_eq!(host.read("/etc/redis/redis.conf")?, before);
+        anyhow::Ok(())
+    };
+    host.sh("redis-cli eval \"for i=1,80 do redis.call('set','big:'..i,string.rep('x',1048576)) end\" 0")?;
+    refused("it says used_memory:")?;
+    host.sh("systemctl stop redis-server")?;
+    refused("/var/lib/redis/dump.rdb was written with ")?;
+    host.sh("systemctl start redis-server && until redis-cli eval \"for i=1,80 do redis.call('del','big:'..i) end\" 0; do :; done")?;
+    host.sh("redis-cli config set appendonly no")?;
+    refused("redis-server.service would lose its data by a restart with a log of writes")?;
+    host.sh("redis-cli config set appendonly yes")?;
+
     let plan = host.surefoot("plan --verbose /root/redis")?;
     ensure_said(&plan, "+include /etc/redis/surefoot.conf")?;
     host.surefoot("install /root/redis --yes")?.ok()?;

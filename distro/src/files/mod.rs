@@ -131,6 +131,18 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// The first `most` bytes of the regular file at `path`, and how many it has; none where it, or a folder above, is missing.
+///
+/// # Errors
+/// As [`read`].
+pub fn head(path: &Path, most: u64) -> Result<Option<(Vec<u8>, u64)>> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    let length = file.metadata().map_err(|error| io_fault(&error, "look at", path))?.len();
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).map_err(|error| io_fault(&error, "read", path))?;
+    Ok(Some((bytes, length)))
+}
+
 /// The regular file at `path`, to be read; none where it, or a folder above, is missing. In a folder that belongs to a service it is never
 /// another file in disguise, of which that service would learn what only root may read.
 ///

@@ -6,6 +6,8 @@ use super::{Connection, Endpoint, Silence, connect};
 
 /// Longest reply that is read.
 const REPLY_BYTES: usize = 512;
+/// Longest text about its memory that is read.
+const INFO_BYTES: usize = 1 << 16;
 
 /// Who to log in as.
 #[derive(Clone, Copy, Default)]
@@ -68,6 +70,70 @@ pub fn redis_ping(
         }
     }
     Ok(Ping::Pong)
+}
+
+/// What a running server says of the data that it holds. None is what it tells nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RedisData {
+    /// Bytes that they take (`used_memory`).
+    pub used: Option<u64>,
+    /// Bytes that they may take (`maxmemory`): 0 is any number.
+    pub most: Option<u64>,
+    /// Is every write logged (`appendonly`)?
+    pub logs: Option<bool>,
+    /// Does it write a snapshot when it stops, since it writes some at times (`save`)?
+    pub saves: Option<bool>,
+}
+
+/// What a server is asked of its data. No more than that: one that is full drops some of them for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisQuestion {
+    /// Whether it logs.
+    Log,
+    /// Whether it logs, and writes snapshots.
+    Snapshots,
+    /// Whether it has a limit of memory, at most this one, and how much it uses where it has none.
+    Memory(u64),
+}
+
+/// Asks the server at `to`, within `limit` in all, of its data: with a login where that is good, else as everybody.
+///
+/// # Errors
+/// Where nobody answers.
+pub fn redis_data(
+    to: &Endpoint,
+    login: Login<'_>,
+    question: RedisQuestion,
+    limit: Duration,
+) -> Result<RedisData, Silence> {
+    let mut connection = connect(to, limit)?;
+    if let Some(password) = login.password {
+        let words: Vec<&str> = ["AUTH"].into_iter().chain(login.user).chain([password]).collect();
+        ask(&mut connection, &words)?;
+    }
+    // While it still reads them, there are more to come.
+    if ask(&mut connection, &["PING"])? != "+PONG" {
+        return Ok(RedisData::default());
+    }
+    let mut data = RedisData::default();
+    let RedisQuestion::Memory(most) = question else {
+        data.logs = setting(&mut connection, "appendonly")?.map(|logs| logs == "yes");
+        if question == RedisQuestion::Snapshots {
+            data.saves = setting(&mut connection, "save")?.map(|times| !times.is_empty());
+        }
+        return Ok(data);
+    };
+    data.most = setting(&mut connection, "maxmemory")?.and_then(|most| most.parse().ok());
+    if data.most.is_some_and(|found| found != 0 && found <= most) {
+        return Ok(data);
+    }
+    let answer = ask(&mut connection, &["INFO", "memory"])?;
+    if let Some(length) = answer.strip_prefix('$').and_then(|length| length.parse::<usize>().ok()) {
+        let text = connection.exactly(length.min(INFO_BYTES))?;
+        let text = String::from_utf8_lossy(&text);
+        data.used = text.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok());
+    }
+    Ok(data)
 }
 
 /// The value of a setting in the running server. None, where it tells nobody.
@@ -143,6 +209,52 @@ mod tests {
             let settings = [("maxmemory".to_owned(), "64".to_owned())];
             let ping = redis_ping(&to, Login::default(), &settings, Duration::from_secs(2)).unwrap();
             assert_eq!(ping, wanted, "{says}");
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a server that is asked")]
+    fn what_a_server_says_of_its_data() {
+        use std::io::{Read, Write};
+        let info = "# Memory\r\nused_memory:1048576\r\nused_memory_human:1.00M\r\n";
+        let info = format!("${}\r\n{info}\r\n", info.len());
+        let value =
+            |key: &str, value: &str| format!("*2\r\n${}\r\n{key}\r\n${}\r\n{value}\r\n", key.len(), value.len());
+        let [limit, none] = ["1000", "0"].map(|most| value("maxmemory", most));
+        let (log, saves) = (value("appendonly", "yes"), value("save", ""));
+        let (refused, nothing) = ("-ERR unknown command\r\n", RedisData::default());
+        let open = "+OK\r\n+PONG\r\n";
+        let memory = RedisQuestion::Memory(1000);
+        for (says, question, wanted) in [
+            (format!("{open}{none}{info}"), memory, RedisData { used: Some(1 << 20), most: Some(0), ..nothing }),
+            (format!("{open}{refused}{info}"), memory, RedisData { used: Some(1 << 20), ..nothing }),
+            (format!("{open}{none}{refused}"), memory, RedisData { most: Some(0), ..nothing }),
+            (format!("{open}{limit}"), memory, RedisData { most: Some(1000), ..nothing }),
+            (format!("{open}{log}"), RedisQuestion::Log, RedisData { logs: Some(true), ..nothing }),
+            (
+                format!("-ERR Client sent AUTH, but no password is set\r\n+PONG\r\n{log}{saves}"),
+                RedisQuestion::Snapshots,
+                RedisData { logs: Some(true), saves: Some(false), ..nothing },
+            ),
+            (
+                format!("{open}{refused}{}", value("save", "60 1")),
+                RedisQuestion::Snapshots,
+                RedisData { saves: Some(true), ..nothing },
+            ),
+            ("-WRONGPASS no\r\n-NOAUTH Authentication required.\r\n".to_owned(), memory, nothing),
+            ("+OK\r\n-LOADING Redis is loading the dataset in memory\r\n".to_owned(), RedisQuestion::Log, nothing),
+        ] {
+            let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let to = Endpoint::Tcp(server.local_addr().unwrap());
+            let answer = says.clone();
+            let thread = std::thread::spawn(move || {
+                let (mut socket, _) = server.accept().unwrap();
+                socket.write_all(answer.as_bytes()).unwrap();
+                socket.read_to_end(&mut Vec::new()).ok();
+            });
+            let login = Login { user: None, password: Some("x") };
+            assert_eq!(redis_data(&to, login, question, Duration::from_secs(2)).unwrap(), wanted, "{says}");
             thread.join().unwrap();
         }
     }

@@ -18,7 +18,9 @@ use crate::resources::file::File;
 use crate::resources::include::Include;
 use crate::resources::key_value::KeyValue;
 use crate::resources::login::Login;
+use crate::resources::memory_limit::MemoryLimit;
 use crate::resources::packages::Packages;
+use crate::resources::redis_data::Server;
 use crate::resources::service::{Ready, Service};
 use crate::{KeyFormat, Resource, Stage};
 
@@ -154,9 +156,19 @@ impl Kind for Settings {
         if !layout.purged {
             resources.push(Box::new(DataFolder { path: layout.data.to_owned(), package: layout.package.to_owned() }));
         }
-        if self.persistence == Some(Persistence::AppendOnly) {
-            resources.push(Box::new(AppendLog { data: layout.data.to_owned(), unit: layout.unit.to_owned() }));
+        let server = Server {
+            unit: layout.unit.to_owned(),
+            data: layout.data.to_owned(),
+            config: layout.main.into_iter().chain([layout.own]).map(str::to_owned).collect(),
+            addr: SocketAddr::new(reached_at(&bind), self.port).to_string(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+        };
+        if let Some(persistence) = self.persistence {
+            let on = persistence == Persistence::AppendOnly;
+            resources.push(Box::new(AppendLog { server: server.clone(), on }));
         }
+        resources.extend(self.memory.map(|most| -> Box<dyn Resource> { Box::new(MemoryLimit { server, most }) }));
         resources.extend::<Vec<Box<dyn Resource>>>(vec![Box::new(File {
             meta: meta(0o640),
             sensitive: true,
@@ -298,6 +310,7 @@ mod tests {
             "packages all",
             "directory /var/lib/redis",
             "append_log /var/lib/redis",
+            "memory_limit /var/lib/redis",
             OWN,
             "key_value /etc/redis/redis.conf include /etc/redis/surefoot.conf",
             "service redis-server.service",
@@ -314,7 +327,7 @@ mod tests {
              maxmemory-policy allkeys-lru\n\
              appendonly yes\n"
         );
-        assert_eq!(resources[5].ports()[0].number, 6379);
+        assert_eq!(resources[6].ports()[0].number, 6379);
         assert!(!format!("{resources:?}").contains("%'"), "the password is not told");
     }
 

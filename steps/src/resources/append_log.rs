@@ -1,46 +1,95 @@
-//! A Redis that is to log every write, and does not yet.
+//! A Redis that is to log every write and does not yet, or one that does and is to write snapshots alone.
 //!
-//! A Redis that starts with `appendonly yes` and finds no log starts empty, whatever its snapshot holds, and then writes the snapshot anew.
-//! Switching it on is safe on a running server only (`CONFIG SET appendonly yes`), which is for its owner to decide.
-
-use std::io::ErrorKind;
-use std::path::Path;
+//! A Redis that starts with `appendonly yes` and finds no log starts empty, whatever its snapshot holds, and then writes the snapshot anew; with a log that
+//! was left behind it has what that one says. Switching it on is safe on a running server only (`CONFIG SET appendonly yes`), which is for its owner to decide.
+//! One that starts with `appendonly no` has what its snapshot says, whatever the log has.
 
 use anyhow::Result;
-use distro::failure::io_fault;
+use distro::net::{RedisData, RedisQuestion};
 use distro::{Class, Fault};
 use serde_json::Value;
 
+use super::paths;
+use super::redis_data::Server;
 use crate::{Change, Claim, Cx, Probe, Resource, Stage};
 
-/// Nothing that a Redis holds is lost when its log is switched on. It changes nothing: where something would be lost, it is a conflict.
+/// Nothing that a Redis holds is lost when its log is switched on or off. It changes nothing: where something would be lost, it is a conflict.
 #[derive(Clone, Debug)]
 pub struct AppendLog {
-    /// Its data folder.
-    pub data: String,
-    /// Its unit.
-    pub unit: String,
+    /// The server.
+    pub server: Server,
+    /// Is it to log?
+    pub on: bool,
 }
 
 impl AppendLog {
-    fn has(&self, name: &str) -> Result<bool> {
-        let path = Path::new(&self.data).join(name);
-        match path.symlink_metadata() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(io_fault(&error, "look at", &path).into()),
-        }
+    /// What would be lost, in words.
+    fn endangered(&self, is_running: bool, said: RedisData) -> Result<Option<String>> {
+        if self.on { self.without_log(is_running, said) } else { self.without_snapshot(is_running, said) }
     }
 
-    /// What would be lost, in words. The log is a file up to Redis 6, a folder since.
-    fn endangered(&self, is_running: bool) -> Result<Option<String>> {
-        if self.has("appendonly.aof")? || self.has("appendonlydir")? {
+    fn logs(&self) -> Result<bool> {
+        Ok(self.server.configured("appendonly")?.is_some_and(|value| value.eq_ignore_ascii_case("yes")))
+    }
+
+    /// Is there anything that the log does not have?
+    fn without_log(&self, is_running: bool, said: RedisData) -> Result<Option<String>> {
+        let Server { unit, data, .. } = &self.server;
+        if said.logs == Some(true) {
             return Ok(None);
         }
-        if self.has("dump.rdb")? {
-            return Ok(Some(format!("there is a snapshot, {}/dump.rdb, and no log", self.data)));
-        }
-        Ok(is_running.then(|| format!("{} runs without a log", self.unit)))
+        Ok(match (self.server.logged()?, self.server.saved()?) {
+            (None, Some(_)) => Some(format!("there is a snapshot, {data}/dump.rdb, and no log")),
+            (None, None) => is_running.then(|| format!("{unit} runs without a log")),
+            (Some(_), _) if said.logs == Some(false) => {
+                Some(format!("{unit} runs without a log (appendonly no): the one in {data} is an old one"))
+            }
+            // Where it logs, it writes a snapshot last of all when it stops.
+            (Some(logged), Some(saved)) if saved > logged && !self.logs()? => Some(format!(
+                "its snapshot, {data}/dump.rdb, is newer than its log, and its configuration says appendonly no"
+            )),
+            (Some(_), _) => None,
+        })
+    }
+
+    /// Is there anything that no snapshot will have?
+    fn without_snapshot(&self, is_running: bool, said: RedisData) -> Result<Option<String>> {
+        let Server { unit, data, .. } = &self.server;
+        let logged = self.server.logged()?;
+        Ok(match said.logs {
+            Some(false) => None,
+            Some(true) => (said.saves == Some(false)).then(|| {
+                format!("{unit} runs with a log (appendonly yes) and writes no snapshot when it stops (save \"\")")
+            }),
+            None if logged.is_none() || !self.logs()? => None,
+            None if is_running => (self.server.configured("save")?.as_deref() == Some("\"\""))
+                .then(|| format!("the configuration of {unit} says appendonly yes and save \"\"")),
+            None => (self.server.saved()? < logged)
+                .then(|| format!("its log in {data} is newer than its snapshot, or there is none")),
+        })
+    }
+
+    fn look(&self, cx: &Cx<'_>) -> Result<Probe> {
+        let (is_running, said) =
+            self.server.ask(cx, if self.on { RedisQuestion::Log } else { RedisQuestion::Snapshots })?;
+        let Some(why) = self.endangered(is_running, said)? else { return Ok(Probe::InPlace(Value::Null)) };
+        let (what, advice) = if self.on {
+            (
+                "with a log of writes",
+                "let the running server begin its log: `redis-cli config set appendonly yes`; or leave 'persistence' as it is; then run \
+                 again with --resume",
+            )
+        } else {
+            (
+                "without its log of writes",
+                "let the running server write snapshots: `redis-cli config set save '3600 1'`, and a line `save 3600 1` in its redis.conf; or \
+                 leave 'persistence' as it is; then run again with --resume",
+            )
+        };
+        Err(Fault::new(Class::Conflict, format!("{} would lose its data by a restart {what}", self.server.unit))
+            .evidence([why])
+            .advice(advice)
+            .into())
     }
 }
 
@@ -50,7 +99,7 @@ impl Resource for AppendLog {
     }
 
     fn key(&self) -> String {
-        self.data.clone()
+        self.server.data.clone()
     }
 
     fn stage(&self) -> Stage {
@@ -62,24 +111,11 @@ impl Resource for AppendLog {
     }
 
     fn units(&self) -> Vec<String> {
-        vec![self.unit.clone()]
+        vec![self.server.unit.clone()]
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        let endangered = match self.endangered(cx.look.unit(&self.unit)?.active) {
-            Err(error) if !cx.host.root && Fault::class_of(&error) == Class::Permission => {
-                return Ok(Probe::Hidden(format!("what is in {}", self.data)));
-            }
-            result => result?,
-        };
-        let Some(why) = endangered else { return Ok(Probe::InPlace(Value::Null)) };
-        Err(Fault::new(Class::Conflict, format!("{} would lose its data by a restart with a log of writes", self.unit))
-            .evidence([why])
-            .advice(
-                "let the running server begin its log: `redis-cli config set appendonly yes`; or leave 'persistence' as it is; then run \
-                 again with --resume",
-            )
-            .into())
+        paths::unless_hidden(cx, &format!("what is in {}", self.server.data), self.look(cx))
     }
 
     fn apply(&self, _: &Cx<'_>, _: &[Change]) -> Result<()> {
@@ -89,23 +125,73 @@ impl Resource for AppendLog {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+    use crate::resources::redis_data::tests::server;
+
+    /// What would be lost where a server with `files`, each an hour younger than the one before, and `config` says `said`.
+    fn endangered(on: bool, files: &[&str], config: &str, is_running: bool, said: RedisData) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("redis.conf"), config).unwrap();
+        for (age, file) in files.iter().rev().enumerate() {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let written = SystemTime::now() - Duration::from_secs(3600 * (age as u64 + 1));
+            File::create(&path).unwrap().set_modified(written).unwrap();
+            if path.parent() != Some(folder.path()) {
+                File::open(path.parent().unwrap()).unwrap().set_modified(written).unwrap();
+            }
+        }
+        AppendLog { server: server(folder.path()), on }.endangered(is_running, said).unwrap()
+    }
 
     #[test]
-    fn what_would_be_lost() {
-        for (files, is_running, lost) in [
-            (&[][..], false, false),
-            (&[], true, true),
-            (&["dump.rdb"], false, true),
-            (&["dump.rdb", "appendonly.aof"], true, false),
-            (&["dump.rdb", "appendonlydir"], true, false),
+    fn what_a_log_would_lose() {
+        const LOG: &str = "appendonlydir/appendonly.aof.1.incr.aof";
+        let (yes, no) = (Some(true), Some(false));
+        for (files, config, is_running, logs, lost) in [
+            (&[][..], "", false, None, false),
+            (&[], "", true, None, true),
+            (&["dump.rdb"], "", false, None, true),
+            (&["dump.rdb", "appendonly.aof"], "", true, None, false),
+            (&["dump.rdb", LOG], "", true, None, false),
+            // It says so itself.
+            (&["appendonly.aof", "dump.rdb"], "appendonly no", true, yes, false),
+            (&["dump.rdb", LOG], "appendonly yes", true, no, true),
+            (&[LOG], "", true, no, true),
+            (&[], "", true, no, true),
+            // It was left behind long ago, or a stop of one that logs wrote the snapshot.
+            (&[LOG, "dump.rdb"], "appendonly no", false, None, true),
+            (&["appendonly.aof", "dump.rdb"], "", false, None, true),
+            (&["appendonly.aof", "dump.rdb"], "", true, None, true),
+            (&[LOG, "dump.rdb"], "appendonly no\nappendonly yes", false, None, false),
         ] {
-            let folder = tempfile::tempdir().unwrap();
-            for file in files {
-                std::fs::write(folder.path().join(file), "").unwrap();
-            }
-            let log = AppendLog { data: folder.path().display().to_string(), unit: "redis-server.service".into() };
-            assert_eq!(log.endangered(is_running).unwrap().is_some(), lost, "{files:?}, running: {is_running}");
+            let said = RedisData { logs, ..RedisData::default() };
+            let found = endangered(true, files, config, is_running, said);
+            assert_eq!(found.is_some(), lost, "{files:?} '{config}', running: {is_running}, logs: {logs:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_snapshots_alone_would_lose() {
+        let (yes, no) = (Some(true), Some(false));
+        for (files, config, is_running, (logs, saves), lost) in [
+            (&[][..], "", false, (None, None), false),
+            (&["dump.rdb", "appendonly.aof"], "", true, (yes, no), true),
+            (&["dump.rdb", "appendonly.aof"], "", true, (yes, yes), false),
+            (&["dump.rdb", "appendonly.aof"], "appendonly yes", true, (no, no), false),
+            (&["appendonly.aof"], "appendonly yes\nsave \"\"", true, (None, None), true),
+            (&["appendonly.aof"], "appendonly yes\nsave \"\"\nsave 60 1", true, (None, None), false),
+            (&["dump.rdb", "appendonly.aof"], "appendonly yes", false, (None, None), true),
+            (&["appendonly.aof"], "appendonly yes", false, (None, None), true),
+            (&["appendonly.aof", "dump.rdb"], "appendonly yes", false, (None, None), false),
+            (&["dump.rdb", "appendonly.aof"], "appendonly no", false, (None, None), false),
+        ] {
+            let said = RedisData { logs, saves, ..RedisData::default() };
+            let found = endangered(false, files, config, is_running, said);
+            assert_eq!(found.is_some(), lost, "{files:?} '{config}', running: {is_running}, {said:?}: {found:?}");
         }
     }
 }
