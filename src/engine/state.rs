@@ -413,6 +413,12 @@ impl steps::Memory for State {
         of_it.filter_map(|(_, entry)| entry.seen.as_ref()).collect()
     }
 
+    fn made(&self, resource: &str) -> Vec<(&str, &[String])> {
+        let items = self.resources.get(resource).into_iter().flat_map(|entry| &entry.items);
+        let made = items.filter(|item| matches!(item.undo, Undo::RestoreKey { original: None, .. }));
+        made.map(|item| (item.item.as_str(), item.wrote.as_slice())).collect()
+    }
+
     fn begun(&self, resource: &str) -> bool {
         self.resources.get(resource).is_some_and(|entry| entry.open)
     }

@@ -109,6 +109,11 @@ pub trait Memory {
     fn installed(&self, _package: &str) -> bool {
         false
     }
+    /// The keys that `resource` (its `step/type:key`) wrote where there was none, by the names of its items, each with the keyed digests of what was
+    /// written there.
+    fn made(&self, _resource: &str) -> Vec<(&str, &[String])> {
+        Vec::new()
+    }
     /// Was a change of `resource` (its `step/type:key`) begun that has no outcome yet, as after a kill?
     fn begun(&self, _resource: &str) -> bool {
         false

@@ -20,7 +20,7 @@ use crate::resources::htpasswd::{Htpasswd, MOST};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Passwords by name of user, each of at most 72 bytes. One user is needed, here or as `user`.
+    /// Passwords by name of user, each of at most 71 bytes. One user is needed, here or as `user`.
     #[serde(default)]
     users: BTreeMap<String, String>,
     /// Name of one more user, with `password`: for one that a template tells.
@@ -121,8 +121,8 @@ mod tests {
             (json!({"users": {"#a": "x"}}), "'#a' cannot be the name of a user"),
             (json!({"users": {"hunter2": "x"}}), "'users' has a secret as a name, and names are shown"),
             (
-                json!({"users": {"a": "x".repeat(73)}}),
-                "the password of 'a' is empty, longer than 72 bytes or has a NUL in it",
+                json!({"users": {"a": "x".repeat(72)}}),
+                "the password of 'a' is empty, longer than 71 bytes or has a NUL in it",
             ),
         ] {
             let error = Step::new("users").expand::<Settings>(settings).unwrap_err();

@@ -7,17 +7,17 @@ use anyhow::Result;
 use distro::files::{self, Meta};
 use serde_json::{Map, Value, json};
 
-use super::edit::{self, Garbled};
+use super::edit::{self, Back, Garbled};
 use super::paths;
 use super::setting::Spot;
 use crate::{Change, Claim, Cx, KeyFormat, Probe, Resource, Stage, Undo};
 
-/// Longest password in bytes: bcrypt looks at no more of it.
-pub const MOST: usize = 72;
+/// Longest password in bytes: bcrypt looks at 72, of which the last is the end.
+pub const MOST: usize = 71;
 /// Cost of a hash, as a power of two: a web server pays it with each request, 10 ms at this one.
 const COST: u32 = 8;
 
-/// Users with their passwords. Others in the file stay as they are.
+/// Users with their passwords. Others in the file stay as they are, but for those that were made here and are not named any more.
 #[derive(Clone)]
 pub struct Htpasswd {
     /// Absolute path of the file. It is made where it is not there.
@@ -59,7 +59,34 @@ impl Htpasswd {
                 Err(change) => changes.push(change),
             }
         }
+        changes.extend(self.bygone(cx, &text));
         Ok(if changes.is_empty() { Probe::InPlace(json!({ "users": seen })) } else { Probe::Changes(changes) })
+    }
+
+    /// The removal of users that were made here, whom nobody names any more, and whom nobody gave another password since.
+    fn bygone(&self, cx: &Cx<'_>, text: &[u8]) -> Vec<Change> {
+        let removal = |(item, wrote): (&str, &[String])| {
+            let user = item.strip_prefix("user ")?;
+            if self.users.iter().any(|(name, _)| name == user) {
+                return None;
+            }
+            let hash = edit::value(text, self.spot(user))?;
+            let is_ours = wrote.contains(&cx.digest(&[user.as_bytes(), b":", &hash].concat()));
+            is_ours.then(|| Change::new(item, format!("remove {user}, whom nobody names any more"), self.undo(user)))
+        };
+        cx.memory.made(cx.id).into_iter().filter_map(removal).collect()
+    }
+
+    fn undo(&self, user: &str) -> Undo {
+        Undo::RestoreKey {
+            path: self.path.clone(),
+            format: KeyFormat::Colon,
+            section: String::new(),
+            key: user.to_owned(),
+            original: None,
+            made_section: false,
+            repeat: false,
+        }
     }
 
     /// The proof that a user has its password, or what has to be done about it.
@@ -75,15 +102,7 @@ impl Htpasswd {
             }
         }
         let line = format!("{user}:{}", bcrypt::non_truncating_hash(password, COST)?);
-        let undo = Undo::RestoreKey {
-            path: self.path.clone(),
-            format: KeyFormat::Colon,
-            section: String::new(),
-            key: user.to_owned(),
-            original: None,
-            made_section: false,
-            repeat: false,
-        };
+        let undo = self.undo(user);
         let summary = if found.is_some() { format!("set the password of {user}") } else { format!("add {user}") };
         let original = found.map(|hash| [user.as_bytes(), b":", &hash].concat());
         let wrote = Some(line.into_bytes());
@@ -126,7 +145,13 @@ impl Resource for Htpasswd {
         let path = Path::new(&self.path);
         let mut text = files::read(path)?.unwrap_or_default();
         for change in changes {
-            let (Some(user), Some(line)) = (change.item.strip_prefix("user "), &change.wrote) else { continue };
+            let Some(user) = change.item.strip_prefix("user ") else { continue };
+            let Some(line) = &change.wrote else {
+                if let Back::Text(rest) = edit::take_back(&text, self.spot(user), |_| true, None, false) {
+                    text = rest;
+                }
+                continue;
+            };
             // The hash that the probe made is what the journal has the digest of.
             let hash = &line[user.len() + 1..];
             match edit::set(&text, self.spot(user), hash) {
@@ -172,6 +197,57 @@ mod tests {
         assert_eq!(trial.read("users"), text);
         trial.undo(&changes, false);
         assert!(!trial.exists("users"));
+    }
+
+    #[test]
+    fn the_longest_password_is_taken() {
+        let trial = Trial::new();
+        trial.bring(&users(&trial, &[("adam", &"x".repeat(MOST))]));
+    }
+
+    /// Remembers what was written of users.
+    struct Journal(Vec<(String, Vec<String>)>);
+
+    impl crate::Memory for Journal {
+        fn seen(&self, _: &str) -> Option<&Value> {
+            None
+        }
+
+        fn intended(&self, _: &str) -> bool {
+            true
+        }
+
+        fn made(&self, _: &str) -> Vec<(&str, &[String])> {
+            self.0.iter().map(|(item, wrote)| (item.as_str(), wrote.as_slice())).collect()
+        }
+    }
+
+    #[test]
+    fn who_is_not_named_any_more_is_removed() {
+        let trial = Trial::new();
+        trial.write("users", "root:x\n");
+        let made = trial.bring(&users(&trial, &[("adam", "a"), ("eve", "e"), ("seth", "s")]));
+        let before = trial.read("users");
+        // One has chosen another password since.
+        let seth = before.lines().find(|line| line.starts_with("seth:")).unwrap();
+        trial.write("users", &before.replace(seth, "seth:other"));
+        let named = users(&trial, &[("adam", "a")]);
+        let again = trial.with(|cx| {
+            let told = |change: &Change| change.wrote.as_ref().map(|line| (change.item.clone(), vec![cx.digest(line)]));
+            let memory = Journal(made.iter().filter_map(told).collect());
+            let cx =
+                &Cx { host: cx.host, look: cx.look, memory: &memory, key: cx.key, id: cx.id, survivor: cx.survivor };
+            let Probe::Changes(changes) = named.probe(cx).unwrap() else { panic!("nobody is removed") };
+            assert_eq!(items(&changes), ["user eve: remove eve, whom nobody names any more"]);
+            named.apply(cx, &changes).unwrap();
+            named.probe(cx).unwrap()
+        });
+        assert!(matches!(again, Probe::InPlace(_)), "{again:?}");
+        let left: Vec<String> =
+            trial.read("users").lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
+        assert_eq!(left, ["root", "adam", "seth"]);
+        trial.undo(&made, false);
+        assert_eq!(trial.read("users"), "root:x\nseth:other\n");
     }
 
     #[test]
