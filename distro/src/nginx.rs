@@ -1,5 +1,7 @@
 //! What a configuration of nginx says: which files it reads besides, as whom it works, which servers it has.
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
 /// Longest name that nginx has room for in its table, where nobody made that larger.
@@ -27,7 +29,9 @@ pub fn answers_for(other: &str, name: &str, is_first: bool) -> bool {
         return true;
     }
     if name == written {
-        return false;
+        // `.example` stands in the table as `example`, and beside it as `*.example`.
+        let rest = name.strip_prefix("*.").unwrap_or(&name);
+        return is_first && other.strip_prefix('.') == Some(rest);
     }
     if let Some(rest) = other.strip_prefix("*.").or(other.strip_prefix('.')) {
         let is_itself = other.starts_with('.') && name == rest;
@@ -52,6 +56,8 @@ pub struct Server {
     pub root: Option<String>,
     /// Where it stands in the text.
     pub place: Range<usize>,
+    /// Does it pass connections on (`stream`, `mail`), rather than speak HTTP?
+    pub stream: bool,
 }
 
 /// A directive `listen`.
@@ -59,6 +65,12 @@ pub struct Server {
 pub struct Listen {
     /// Port of all addresses of the host, and whether of those of IPv6; none for a single address and a socket file.
     pub everywhere: Option<(bool, u16)>,
+    /// Its only address, with the port.
+    pub single: Option<(IpAddr, u16)>,
+    /// Does it take the addresses of IPv4 with those of IPv6 (`ipv6only=off`)?
+    pub both: bool,
+    /// As it is written.
+    pub said: String,
     /// Does it say that its server answers there where no name fits? Else the first one does that nginx reads.
     pub is_default: bool,
     /// Where it ends in the text: before the `;`.
@@ -70,6 +82,10 @@ pub struct Listen {
 pub struct Config {
     /// What it includes for all sites, as it is written: `/etc/nginx/conf.d/*.conf`.
     pub includes: Vec<String>,
+    /// What it includes for connections that it passes on.
+    pub streams: Vec<String>,
+    /// What it includes outside of all blocks.
+    pub outside: Vec<String>,
     /// Group of the processes that read what sites need.
     pub group: Option<String>,
     /// Servers, in order.
@@ -87,14 +103,15 @@ impl Config {
             match token.as_str() {
                 "{" => {
                     let (first, begin) = words.first().cloned().unwrap_or_default();
-                    let server = Server { place: begin..begin, ..Server::default() };
+                    let stream = blocks.iter().any(|(word, _)| ["stream", "mail"].contains(&word.as_str()));
+                    let server = Server { place: begin..begin, stream, ..Server::default() };
                     let is_server = words.len() == 1 && first == "server";
                     blocks.push((first, is_server.then_some(server)));
                     words.clear();
                 }
                 "}" => {
                     if let Some((_, Some(mut server))) = blocks.pop() {
-                        if server.ports.is_empty() {
+                        if server.listens.is_empty() {
                             server.ports.push(80);
                         }
                         server.place.end = at + 1;
@@ -120,12 +137,22 @@ impl Config {
                 server.names.extend(names.iter().map(|name| (*name).to_owned()));
             }
             ([.., (_, Some(server))], ["listen", to, how @ ..]) => {
-                server.ports.extend(port(to));
-                let is_default = how.iter().any(|word| ["default_server", "default"].contains(word));
-                server.listens.push(Listen { everywhere: everywhere(to), is_default, end: at });
+                let has = |one: &[&str]| how.iter().any(|word| one.contains(word));
+                let is_udp = has(&["udp"]);
+                server.ports.extend(port(to).filter(|_| !is_udp));
+                server.listens.push(Listen {
+                    everywhere: everywhere(to).filter(|_| !is_udp),
+                    single: single(to).filter(|_| !is_udp),
+                    both: has(&["ipv6only=off"]),
+                    said: words.join(" "),
+                    is_default: has(&["default_server", "default"]),
+                    end: at,
+                });
             }
             ([.., (_, Some(server))], ["root", folder]) => server.root = Some((*folder).to_owned()),
             ([(block, None)], ["include", pattern]) if block == "http" => self.includes.push((*pattern).to_owned()),
+            ([(block, None)], ["include", pattern]) if block == "stream" => self.streams.push((*pattern).to_owned()),
+            ([], ["include", pattern]) => self.outside.push((*pattern).to_owned()),
             // Without a group of its own it is that of the same name.
             ([], ["user", .., group]) => self.group = Some((*group).to_owned()),
             _ => {}
@@ -134,18 +161,91 @@ impl Config {
 
     /// Does it include, for all sites, what is named `name` in the folder `folder`?
     pub fn includes(&self, folder: &str, name: &str) -> bool {
-        let fits = |pattern: &String| {
-            let (within, names) = pattern.rsplit_once('/').unwrap_or(("", pattern));
-            // A path that is not absolute is one from the folder of nginx.conf.
-            let is_folder = within == folder || folder.strip_prefix("/etc/nginx/") == Some(within);
-            let is_named = match names.split_once('*') {
-                Some((begin, end)) => name.starts_with(begin) && name.ends_with(end),
-                None => names == name,
-            };
-            is_folder && is_named
-        };
-        self.includes.iter().any(fits)
+        any_fits(&self.includes, folder, name)
     }
+
+    /// The servers of `text`, which is what is named `name` in the folder `folder`; none where it does not include that.
+    pub fn servers_of(&self, folder: &str, name: &str, text: &str) -> Vec<Server> {
+        let [sites, streams, outside] =
+            [&self.includes, &self.streams, &self.outside].map(|patterns| any_fits(patterns, folder, name));
+        if !sites && !streams && !outside {
+            return Vec::new();
+        }
+        let mut servers = Self::read(text).servers;
+        servers.iter_mut().for_each(|server| server.stream |= streams && !sites);
+        servers
+    }
+
+    /// The folders of what it includes, but for those that are patterns themselves.
+    pub fn folders(&self) -> BTreeSet<String> {
+        let patterns = [&self.includes, &self.streams, &self.outside].into_iter().flatten();
+        patterns.map(|pattern| place(pattern).0).filter(|folder| !folder.contains('*')).collect()
+    }
+}
+
+/// Folder and name of a pattern. A path that is not absolute is one from the folder of nginx.conf.
+fn place(pattern: &str) -> (String, &str) {
+    let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    let folder = if pattern.starts_with('/') { folder.to_owned() } else { format!("/etc/nginx/{folder}") };
+    (folder.trim_end_matches('/').to_owned(), name)
+}
+
+fn any_fits(patterns: &[String], folder: &str, name: &str) -> bool {
+    let fits = |pattern: &String| {
+        let (within, names) = place(pattern);
+        let is_named = match names.split_once('*') {
+            Some((begin, end)) => {
+                name.len() >= begin.len() + end.len() && name.starts_with(begin) && name.ends_with(end)
+            }
+            None => names == name,
+        };
+        within == folder && is_named
+    };
+    patterns.iter().any(fits)
+}
+
+/// What keeps a site from its ports that listens on all addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Connections there are passed on.
+    Stream,
+    /// Those of IPv4 are taken along with those of IPv6.
+    Both,
+    /// A single address is taken: nginx takes all of them after a restart only, and asks the other site there.
+    Single,
+}
+
+/// The first of `servers` that keeps a site from `ports` of all addresses, of IPv6 too with `ipv6`: where it stands among them, and what it says. nginx finds
+/// that out when it is to listen, not when its configuration is tested.
+pub fn obstacle(servers: &[&Server], ports: &[u16], ipv6: bool) -> Option<(usize, String, Obstacle)> {
+    let sites = || servers.iter().filter(|server| !server.stream);
+    let is_taken = |of_all: (bool, u16)| {
+        let takes = |server: &&&Server| {
+            let says = server.listens.iter().any(|listen| listen.everywhere == Some(of_all));
+            says || (server.listens.is_empty() && of_all == (false, 80))
+        };
+        sites().any(|server| takes(&server))
+    };
+    let of = |server: &Server, listen: &Listen| {
+        let port = listen.everywhere.map(|(_, port)| port).or(listen.single.map(|(_, port)| port))?;
+        if !ports.contains(&port) {
+            return None;
+        }
+        if server.stream {
+            return Some(Obstacle::Stream);
+        }
+        if listen.both {
+            return Some(Obstacle::Both);
+        }
+        let (address, _) = listen.single.filter(|(address, _)| ipv6 || address.is_ipv4())?;
+        // Ours is asked there, too.
+        let is_ours = address == Ipv4Addr::LOCALHOST;
+        (is_ours || !is_taken((address.is_ipv6(), port))).then_some(Obstacle::Single)
+    };
+    let found = |(n, server): (usize, &&Server)| {
+        server.listens.iter().find_map(|listen| Some((n, listen.said.clone(), of(server, listen)?)))
+    };
+    servers.iter().enumerate().find_map(found)
 }
 
 /// `443`, `*:443`, `[::]:443`, `127.0.0.1`; none for a socket file.
@@ -169,6 +269,16 @@ fn everywhere(listen: &str) -> Option<(bool, u16)> {
         "[::]" => Some((true, port.parse().ok()?)),
         _ => None,
     }
+}
+
+/// `127.0.0.1`, `10.0.0.1:443` and `[::1]:443`.
+fn single(listen: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = match listen.rsplit_once(':') {
+        Some((address, port)) if !port.contains(']') => (address, port),
+        _ => (listen, "80"),
+    };
+    let address: IpAddr = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    Some((address, port.parse().ok()?)).filter(|(address, _)| !address.is_unspecified())
 }
 
 /// Words, `{`, `}` and `;`, without comments and quotes, each with where it begins.
@@ -217,6 +327,10 @@ mod tests {
             ("Wiki.lab.test", short, [true, false]),
             ("*.lab.test", short, [false, false]),
             ("~^wiki\\.lab\\.test$", short, [false, false]),
+            (".wiki.lab.test", short, [true, false]),
+            (".WIKI.lab.test", "*.wiki.lab.test", [true, false]),
+            (".lab.test", short, [false, false]),
+            (".iki.lab.test", short, [false, false]),
             ("b", &long, [false, false]),
             (&long, &long, [true, true]),
             (&format!("~^{a}\\.lab\\.test$"), &long, [true, false]),
@@ -282,6 +396,59 @@ mod tests {
         assert_eq!(told(&servers[1]), [(None, false), (None, false), (None, false), (Some((true, 80)), false)]);
         assert!(servers[0].listens.iter().all(|listen| text[listen.end..].starts_with(';')));
         assert_eq!((servers[0].root.as_deref(), servers[1].root.as_deref()), (Some("/srv/w"), None));
+    }
+
+    #[test]
+    fn what_keeps_a_site_from_its_ports() {
+        for (text, wanted) in [
+            ("server { listen 80; listen [::]:80; }", None),
+            ("server { }", None),
+            ("server { listen 10.0.0.5:80; }", Some((0, "listen 10.0.0.5:80", Obstacle::Single))),
+            ("server { } server { listen 10.0.0.5; }", None),
+            ("server { listen 80; } server { listen 10.0.0.5:80; }", None),
+            ("server { listen 81; } server { listen 10.0.0.5:80; }", Some((1, "listen 10.0.0.5:80", Obstacle::Single))),
+            ("server { listen 10.0.0.5:81; listen unix:/run/x; listen localhost:80; }", None),
+            ("server { listen 127.0.0.1; listen 80; }", Some((0, "listen 127.0.0.1", Obstacle::Single))),
+            ("server { listen 80; listen [::1]:80; }", Some((0, "listen [::1]:80", Obstacle::Single))),
+            ("server { listen 80; listen [::]:80; listen [::1]:80; }", None),
+            (
+                "server { listen [::]:80 ipv6only=off ssl; }",
+                Some((0, "listen [::]:80 ipv6only=off ssl", Obstacle::Both)),
+            ),
+            ("server { listen [::]:8080 ipv6only=off; }", None),
+            ("stream { server { listen 80; } }", Some((0, "listen 80", Obstacle::Stream))),
+            ("stream { server { listen 127.0.0.1:80; } }", Some((0, "listen 127.0.0.1:80", Obstacle::Stream))),
+            ("stream { server { listen 80 udp; } } http { server { listen 80; } }", None),
+        ] {
+            let servers = Config::read(text).servers;
+            let found = obstacle(&servers.iter().collect::<Vec<_>>(), &[80, 443], true);
+            let wanted = wanted.map(|(n, said, what): (usize, &str, Obstacle)| (n, said.to_owned(), what));
+            assert_eq!(found, wanted, "{text}");
+        }
+        let servers = Config::read("server { listen 80; listen [::1]:80; }").servers;
+        assert_eq!(obstacle(&[&servers[0]], &[80], false), None);
+    }
+
+    #[test]
+    fn servers_of_what_it_includes() {
+        let config = Config::read(
+            "include /etc/nginx/tops/*.conf;\nstream { include /etc/nginx/streams/*.conf; }\n\
+             http { include mime.types; include vhosts.d/*.conf; include /srv/*/site; include /srv/sites/*; }\n",
+        );
+        let folders = ["/etc/nginx", "/etc/nginx/streams", "/etc/nginx/tops", "/etc/nginx/vhosts.d", "/srv/sites"];
+        assert_eq!(config.folders(), folders.map(str::to_owned).into());
+        for (folder, name, text, wanted) in [
+            ("/etc/nginx/vhosts.d", "a.conf", "server { }", Some(false)),
+            ("/etc/nginx/vhosts.d", "a.conf.rpmsave", "server { }", None),
+            ("/etc/nginx/vhosts.d", ".conf", "server { }", Some(false)),
+            ("/etc/nginx/conf.d", "a.conf", "server { }", None),
+            ("/srv/sites", "a.bak", "server { }", Some(false)),
+            ("/etc/nginx/streams", "a.conf", "server { }", Some(true)),
+            ("/etc/nginx/tops", "a.conf", "stream { server { } }", Some(true)),
+        ] {
+            let servers = config.servers_of(folder, name, text);
+            assert_eq!(servers.first().map(|server| server.stream), wanted, "{folder}/{name}");
+        }
     }
 
     #[test]

@@ -183,7 +183,19 @@ fn a_users_sites_are_named_and_go_on() -> Result<()> {
     host.install_binary()?;
     let at = host.install_blueprint("site")?;
     host.sh("apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes nginx ssl-cert curl")?;
+    // A default site of the package's that is served on other ports than ours makes no way, also while nginx is stopped.
+    let elsewhere = format!("{at} --set port=8443 --set http_port=8080");
+    let has_welcome = |host: &Host| anyhow::Ok(host.sh("curl -s http://localhost/")?.contains("Welcome to nginx"));
+    host.install(&elsewhere)?;
+    ensure!(has_welcome(&host)?);
+    host.sh("systemctl stop nginx")?;
+    assert_eq!(host.install(&elsewhere)?.touched, ["site/service:nginx.service"]);
+    ensure!(has_welcome(&host)?);
+    host.surefoot("uninstall site --purge --yes")?.ok()?;
+
     host.write("/etc/nginx/sites-enabled/wiki", WIKI, 0o644)?;
+    // One that nginx does not read.
+    host.write("/etc/nginx/conf.d/box.conf.disabled", "server { listen 443; server_name box.lab.test; }\n", 0o644)?;
     host.write("/etc/nginx/sites-available/default", "server { listen 80 default_server; return 200 mine; }\n", 0o644)?;
     host.sh(
         "sed -i 's/worker_connections.*/worker_connections 77;/' /etc/nginx/nginx.conf && systemctl restart nginx",
@@ -195,6 +207,18 @@ fn a_users_sites_are_named_and_go_on() -> Result<()> {
     let differences = Digest::diff(&before, &Digest::of(&host)?);
     ensure!(differences.is_empty(), "{}", differences.join("\n"));
 
+    // nginx would go on with its old configuration after a reload, and be gone after a boot.
+    host.write("/etc/nginx/conf.d/single.conf", "server { listen 10.0.0.5:443; server_name single; }\n", 0o644)?;
+    host.write("/etc/nginx/conf.d/both.conf", "server { listen [::]:8443 ipv6only=off; server_name both; }\n", 0o644)?;
+    for (port, said) in [("8443", "listen [::]:8443 ipv6only=off"), ("443", "listen 10.0.0.5:443")] {
+        let site = format!("install --yes {at} --set site=box.lab.test --set port={port}");
+        host.sh("sed -i 's/listen 443/listen 444/' /etc/nginx/sites-enabled/wiki")?;
+        let told = host.surefoot(&site)?.code_is(31)?.stderr;
+        ensure!(told.contains(said), "{said} is missing in:\n{told}");
+        host.sh("sed -i 's/listen 444/listen 443/' /etc/nginx/sites-enabled/wiki")?;
+    }
+    host.sh("rm /etc/nginx/conf.d/single.conf /etc/nginx/conf.d/both.conf")?;
+
     let plan = host.surefoot(&format!("plan {at} --set site=box.lab.test"))?.ok()?.stdout;
     ensure!(plan.contains("site-site.conf  create, 0644 root:root, beside wiki\n"), "{plan}");
     host.install(&format!("{at} --set site=box.lab.test"))?;
@@ -204,6 +228,8 @@ fn a_users_sites_are_named_and_go_on() -> Result<()> {
     // Who asks for no site of ours gets what was there before.
     let said = host.sh(answers)?;
     ensure!(said.starts_with("mine 200,wiki 200,wiki 200,wiki 200,") && said.ends_with(" 401,"), "{said}");
+    // An address has no name to be asked by, and the wiki answers where no name fits.
+    host.install(&format!("{at} --set site=192.0.2.10"))?;
     // A name that nginx has no room for in its table of names, which it makes as soon as there are two sites.
     let long = format!("{}.Lab.test", "a".repeat(60));
     // Written as an expression, it comes after wildcards.

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::{is_ubuntu_before, since};
 use crate::facts::Family;
+use crate::nginx::Config;
 use crate::{Class, Facts, Fault};
 
 /// Its configuration file.
@@ -24,9 +25,11 @@ pub struct Nginx {
     /// Where sites are.
     pub sites: Sites,
     /// Everything that it may read sites from.
-    pub read: [&'static str; 3],
+    pub read: Vec<String>,
     /// Folder for the files of sites.
     pub roots: &'static str,
+    /// Does its package bring that folder? nginx.org's does not.
+    pub brings_roots: bool,
     /// Its log of errors.
     pub log: &'static str,
     /// Is it 1.25.1 or later, which says of `listen … http2` at every start that it is deprecated? Before that there is nothing else.
@@ -93,23 +96,23 @@ impl Nginx {
                 .into());
             }
         };
+        let mut read = [MAIN, FOLDER, ENABLED].map(str::to_owned).to_vec();
+        let others = facts.nginx.iter().flat_map(Config::folders).filter(|folder| !read.contains(folder));
+        let others: Vec<String> = others.collect();
+        read.extend(others);
         Ok(Some(Self {
             package: "nginx",
             unit: "nginx.service",
             main: MAIN,
             sites,
-            read: [MAIN, FOLDER, ENABLED],
+            read,
+            brings_roots: facts.family == Family::Debian && sites == LINKED,
             roots: "/var/www",
             log: "/var/log/nginx/error.log",
             http2_directive: is_deprecated(facts),
             before_tls13: is_ubuntu_before(facts, 18),
             before_x25519: matches!((facts.base.as_str(), super::major(facts)), ("rhel", "7") | ("amzn", "2")),
         }))
-    }
-
-    /// Does its package bring the folder `roots`?
-    pub fn has_roots(&self) -> bool {
-        matches!(self.sites, Sites::Linked { .. })
     }
 }
 

@@ -80,12 +80,13 @@ pub fn http_probe(
 }
 
 /// Asks for `url` on this host, whatever address its name has elsewhere, with user and password where they are given; every certificate
-/// is good.
+/// is good. With `site` it is the site of that name that is asked, whatever the URL's: an address or a wildcard cannot be looked up here.
 ///
 /// # Errors
 /// Outside, where the URL is none (class `usage`); inside, where nobody answers.
 pub fn http_here(
     url: &str,
+    site: Option<&str>,
     login: Option<(&str, &str)>,
     limit: Duration,
 ) -> Result<std::result::Result<HttpAnswer, Silence>> {
@@ -93,6 +94,10 @@ pub fn http_here(
     let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     let client = client(true, limit).resolve(&host, here).tls_info(true).build()?;
     let request = client.get(url);
+    let request = match site {
+        Some(site) => request.header("Host", site),
+        None => request,
+    };
     let request = match login {
         Some((user, password)) => request.basic_auth(user, Some(password)),
         None => request,

@@ -82,6 +82,25 @@ fn a_name_that_does_not_resolve_is_class_dns() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the other side of what is tested")]
+fn a_site_is_asked_by_its_name() {
+    install_tls_provider();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let read = stream.read(&mut request).unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&request[..read]).to_lowercase()
+    });
+    let answer = http_here(&format!("http://localhost:{port}/"), Some("192.0.2.10"), None, SECOND).unwrap();
+    assert_eq!(answer.unwrap().status, 204);
+    let request = thread.join().unwrap();
+    assert!(request.contains("\r\nhost: 192.0.2.10\r\n") && !request.contains("localhost"), "{request}");
+}
+
+#[test]
 fn nobody_listens() {
     let address = free();
     assert_eq!(connect(&Endpoint::Tcp(address), SECOND).unwrap_err(), Silence::Refused);

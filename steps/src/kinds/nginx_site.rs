@@ -2,11 +2,11 @@
 
 mod text;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::Result;
 use distro::layout::{Nginx, Sites};
-use distro::selinux;
+use distro::{Facts, selinux};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -135,7 +135,7 @@ impl Kind for Settings {
         if let Source::Folder(root) = &source
             && self.root.is_none()
         {
-            if !layout.has_roots() {
+            if !layout.brings_roots {
                 resources.push(Box::new(Directory::new(layout.roots)));
             }
             resources.push(Box::new(Directory::new(root.clone())));
@@ -143,7 +143,7 @@ impl Kind for Settings {
         if let (Source::Folder(root), Some(index)) = (&source, index) {
             resources.push(Box::new(File::new(format!("{root}/index.html"), index)));
         }
-        let files = self.files(&layout, &name, text, &ports);
+        let files = self.files(cx.facts(), &layout, &name, text, &ports);
         let mut config = vec![layout.main.into()];
         config.extend(files.iter().filter(|file| file.key() != layout.main).map(|file| file.key().into()));
         resources.extend(files);
@@ -171,7 +171,7 @@ impl Kind for Settings {
             ..Service::new(layout.unit)
         }));
         if let Some(users) = users {
-            resources.push(Box::new(SiteLogin { url: self.url(port, tls.is_some()), users }));
+            resources.push(Box::new(SiteLogin { url: self.url(port, tls.is_some()), site: self.site(), users }));
         }
         Ok(resources)
     }
@@ -184,7 +184,15 @@ fn check() -> Vec<String> {
 
 impl Settings {
     /// The file of the site where nginx reads it, and the site that its package brings out of the way.
-    fn files(&self, layout: &Nginx, name: &str, content: String, ports: &[u16]) -> Vec<Box<dyn Resource>> {
+    fn files(
+        &self,
+        facts: &Facts,
+        layout: &Nginx,
+        name: &str,
+        content: String,
+        ports: &[u16],
+    ) -> Vec<Box<dyn Resource>> {
+        let (config, ipv6) = (&facts.nginx, facts.ipv6);
         let checked = |inner: Box<dyn Resource>| Checked {
             path: inner.key(),
             inner,
@@ -195,13 +203,17 @@ impl Settings {
             path: path.to_owned(),
             file: file.to_owned(),
             package: layout.package.to_owned(),
+            unit: layout.unit.to_owned(),
+            ports: ports.to_vec(),
         };
         let beside = |file: String, own: [&str; 2]| Beside {
             inner: Box::new(checked(Box::new(File::new(file, content)))),
             names: self.names.clone(),
             ports: ports.to_vec(),
-            files: layout.read.map(Into::into).to_vec(),
+            files: layout.read.iter().map(Into::into).collect(),
             own: own.map(Into::into).to_vec(),
+            config: config.clone(),
+            ipv6,
         };
         // Read after everybody else's: the first site of a port is the one that answers where no name fits, and stays it.
         match layout.sites {
@@ -218,9 +230,11 @@ impl Settings {
                 let file = format!("{folder}/zz-{name}.conf");
                 let server = MainServers {
                     path: layout.main.to_owned(),
+                    unit: layout.unit.to_owned(),
                     ports: ports.to_vec(),
-                    folders: layout.read.iter().filter(|path| **path != layout.main).map(Into::into).collect(),
+                    folders: layout.read.iter().filter(|path| path.as_str() != layout.main).map(Into::into).collect(),
                     own: vec![file.clone().into(), packaged.into()],
+                    config: config.clone(),
                 };
                 vec![
                     Box::new(default(packaged, packaged)),
@@ -259,6 +273,16 @@ impl Settings {
         self.names.iter().find(is_host)
     }
 
+    /// What is asked for at `localhost`, where no name is one of a host: an address, or a name that a wildcard fits.
+    fn site(&self) -> Option<String> {
+        let name = self.names.first().filter(|_| self.host().is_none())?;
+        Some(match (name.strip_prefix("*."), name.parse::<Ipv6Addr>()) {
+            (Some(rest), _) => format!("surefoot.{rest}"),
+            (_, Ok(address)) => format!("[{address}]"),
+            _ => name.clone(),
+        })
+    }
+
     fn url(&self, port: u16, tls: bool) -> String {
         let scheme = if tls { "https" } else { "http" };
         format!("{scheme}://{}:{port}/", self.host().map_or("localhost", String::as_str))
@@ -269,6 +293,7 @@ impl Settings {
     fn ready(&self, port: u16, tls: Option<&Tls>, guarded: bool) -> Ready {
         Ready::Site {
             url: self.url(port, tls.is_some()),
+            site: self.site(),
             // A server that is asked for an address shows the certificate of whichever site is its first.
             certificate: tls.filter(|_| self.host().is_some()).map(|tls| tls.files.certificate.clone().into()),
             guarded,

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use distro::failure::io_fault;
-use distro::nginx::{self, Config, Server};
+use distro::files;
+use distro::nginx::{self, Config, Obstacle, Server};
 use distro::{Class, Fault};
 
 use super::paths;
@@ -24,13 +25,17 @@ pub struct Beside {
     pub files: Vec<PathBuf>,
     /// Files below them that are none of somebody else's: the site's own, and what makes way for it.
     pub own: Vec<PathBuf>,
+    /// What nginx's main file says, where it is there.
+    pub config: Option<Config>,
+    /// Does it listen on addresses of IPv6, too?
+    pub ipv6: bool,
 }
 
 impl Beside {
     /// The other sites on the same ports, with the files that they stand in.
     fn neighbours(&self) -> Result<Vec<(PathBuf, Server)>> {
         let mut found = Vec::new();
-        for (path, servers) in others(&self.files, &self.own)? {
+        for (path, servers) in others(&self.files, &self.own, self.config.as_ref())? {
             let near = servers.into_iter().filter(|server| server.ports.iter().any(|port| self.ports.contains(port)));
             found.extend(near.map(|server| (path.clone(), server)));
         }
@@ -49,6 +54,40 @@ impl Beside {
         Ok(())
     }
 
+    /// Insists that nginx can listen on the site's ports.
+    fn refuse_obstacles(&self) -> Result<()> {
+        let mut neighbours = self.neighbours()?;
+        // Ports that it has already are no obstacle.
+        let own = PathBuf::from(self.inner.key());
+        let text = files::read(&own)?.unwrap_or_default();
+        let servers = Config::read(&String::from_utf8_lossy(&text)).servers;
+        neighbours.extend(servers.into_iter().map(|server| (own.clone(), server)));
+        let servers: Vec<&Server> = neighbours.iter().map(|(_, server)| server).collect();
+        let Some((n, said, obstacle)) = nginx::obstacle(&servers, &self.ports, self.ipv6) else { return Ok(()) };
+        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+        let ports = ports.join(" or ");
+        let (why, advice) = match obstacle {
+            Obstacle::Stream => {
+                ("connections there are passed on (stream, mail)", "give this site or that server other ports")
+            }
+            Obstacle::Both => (
+                "it takes the addresses of IPv4, too, and two cannot",
+                "write `listen PORT;` and `listen [::]:PORT;` there in its place",
+            ),
+            Obstacle::Single => (
+                "nginx cannot take all addresses while it has a single one, and requests there are for that site alone",
+                "write `listen PORT;` there in its place, or give this site or that one other ports",
+            ),
+        };
+        Err(Fault::new(
+            Class::Conflict,
+            format!("nginx cannot listen on port {ports} of all addresses: another server is in the way"),
+        )
+        .evidence([format!("{}: {said}", neighbours[n].0.display()), why.to_owned()])
+        .advice(format!("{advice}, restart nginx, then run it again"))
+        .into())
+    }
+
     /// What to say of the neighbours.
     fn told(&self) -> Result<String> {
         let neighbours = self.neighbours()?;
@@ -65,6 +104,7 @@ impl Beside {
         match &mut probe {
             Probe::Changes(changes) => {
                 if let Some(content) = changes.iter_mut().find(|change| change.item == "content") {
+                    self.refuse_obstacles()?;
                     content.summary.push_str(&self.told()?);
                 }
             }
@@ -90,9 +130,13 @@ impl Beside {
     }
 }
 
-/// The servers of somebody else's in what nginx reads, by the files that they stand in: `files` are these, and folders of them, and `own` those among
-/// them that are nobody else's.
-pub(super) fn others(files: &[PathBuf], own: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<Server>)>> {
+/// The servers of somebody else's in what nginx reads, by the files that they stand in: `files` are these, and folders of which `config` includes some, and `own` those
+/// among them that are nobody else's.
+pub(super) fn others(
+    files: &[PathBuf],
+    own: &[PathBuf],
+    config: Option<&Config>,
+) -> Result<Vec<(PathBuf, Vec<Server>)>> {
     let mut read = Vec::new();
     for path in files {
         if !path.is_dir() {
@@ -107,10 +151,20 @@ pub(super) fn others(files: &[PathBuf], own: &[PathBuf]) -> Result<Vec<(PathBuf,
     let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     read.retain(|path| path.is_file() && !is_hidden(path) && !own.contains(path));
     read.sort();
+    read.dedup();
+    let servers = |path: &Path, text: &str| match (config, path.parent(), path.file_name()) {
+        (Some(config), Some(folder), Some(name)) if !files.contains(&path.to_owned()) => {
+            config.servers_of(&folder.to_string_lossy(), &name.to_string_lossy(), text)
+        }
+        _ => Config::read(text).servers,
+    };
     let mut found = Vec::new();
     for path in read {
         match std::fs::read(&path) {
-            Ok(text) => found.push((path, Config::read(&String::from_utf8_lossy(&text)).servers)),
+            Ok(text) => {
+                let servers = servers(&path, &String::from_utf8_lossy(&text));
+                found.push((path, servers));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_fault(&error, "read", &path).into()),
         }
@@ -165,6 +219,8 @@ mod tests {
             ports: vec![port],
             files: vec![trial.at("nginx.conf").into(), trial.at("sites").into(), trial.at("none").into()],
             own: vec![trial.at("sites/own").into()],
+            config: None,
+            ipv6: true,
         };
         let summary = |name, port| trial.changes(&beside(name, port))[0].summary.clone();
         assert!(!summary("a", 80).contains("beside"));
@@ -184,6 +240,66 @@ mod tests {
     }
 
     #[test]
+    fn what_nginx_does_not_read_is_no_site() {
+        let trial = Trial::new();
+        let config =
+            Config::read(&format!("http {{ include {}; include {}; }}", trial.at("a/*.conf"), trial.at("b/*")));
+        for folder in ["a", "b"] {
+            std::fs::create_dir(trial.at(folder)).unwrap();
+        }
+        let beside = || Beside {
+            inner: Box::new(trial.file("a/own.conf", "own", 0o644)),
+            names: vec!["x".to_owned()],
+            ports: vec![80],
+            files: vec![trial.at("a").into(), trial.at("b").into()],
+            own: vec![trial.at("a/own.conf").into()],
+            config: Some(config.clone()),
+            ipv6: true,
+        };
+        trial.write("a/own.conf", "");
+        for name in ["x.conf.disabled", "x.conf.bak", "x.conf.rpmsave", "x"] {
+            trial.write(&format!("a/{name}"), "server { listen 80; server_name x; }");
+        }
+        let summary = trial.changes(&beside())[0].summary.clone();
+        assert!(!summary.contains("beside"), "{summary}");
+        trial.write("b/y", "server { listen 80; server_name x; }");
+        let error = trial.probe(&beside()).unwrap_err();
+        assert_eq!(error.to_string(), "nginx has a site 'x' on port 80 already");
+    }
+
+    #[test]
+    fn what_keeps_nginx_from_the_ports_is_a_conflict() {
+        let trial = Trial::new();
+        let beside = || Beside {
+            inner: Box::new(trial.file("m", "own", 0o644)),
+            names: vec!["a".to_owned()],
+            ports: vec![80],
+            files: vec![trial.at("").into()],
+            own: vec![trial.at("m").into()],
+            config: None,
+            ipv6: true,
+        };
+        trial.write("m", "");
+        for (said, why) in [
+            (
+                "listen 10.0.0.5:80",
+                "nginx cannot take all addresses while it has a single one, and requests there are for that site alone",
+            ),
+            ("listen [::]:80 ipv6only=off", "it takes the addresses of IPv4, too, and two cannot"),
+        ] {
+            trial.write("b", &format!("server {{ {said}; server_name b; }}"));
+            let error = trial.probe(&beside()).unwrap_err();
+            let fault = Fault::find(&error).unwrap();
+            assert_eq!(fault.class, Class::Conflict);
+            assert_eq!(fault.evidence, [format!("{}: {said}", trial.at("b")), why.to_owned()]);
+        }
+        // It listens there already.
+        trial.write("b", "server { listen 10.0.0.5:80; server_name b; }");
+        trial.write("m", "server { listen 80; }");
+        assert_eq!(trial.changes(&beside()).len(), 1);
+    }
+
+    #[test]
     fn a_wildcard_answers_for_a_name_that_is_too_long_for_nginx() {
         let trial = Trial::new();
         let long = format!("{}.lab.test", "a".repeat(60));
@@ -193,6 +309,8 @@ mod tests {
             ports: vec![80],
             files: vec![trial.at("").into()],
             own: vec![trial.at("m").into()],
+            config: None,
+            ipv6: true,
         };
         // nginx prefers it wherever it stands: also where ours is in place, and read earlier.
         let conflict = |file: &str, name: &str| {
@@ -228,6 +346,8 @@ mod tests {
             ports: vec![80],
             files: vec![trial.at("").into()],
             own: vec![trial.at("m").into()],
+            config: None,
+            ipv6: true,
         };
         trial.bring(&beside);
         trial.write("z", "server { listen 80; server_name a; }");

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use distro::files;
 use distro::nginx::{Config, Server};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{beside, paths};
+use super::{beside, packaged_default, paths};
 use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
 
 /// What its lines begin with while they do not count.
@@ -21,19 +21,24 @@ const DEFAULT: &str = " default_server";
 /// Where packages have pages of their own.
 const PACKAGED: [&str; 3] = ["/usr/share/nginx/html", "/srv/www/htdocs", "html"];
 
-/// The blocks `server` of nginx.conf must not count as long as the file is the package's own: their lines are made comments. Where
+/// The blocks `server` of nginx.conf must not count as long as the file is the package's own: their lines are made comments, but for those that
+/// are served already, on other ports than ours. Where
 /// somebody changed the file, they are somebody's, and stay; and one that answers where no name fits, as the first that nginx reads, goes on to do
 /// so, also where a site is read before it.
 #[derive(Clone, Debug)]
 pub struct MainServers {
     /// Absolute path of nginx.conf.
     pub path: String,
+    /// Unit that serves them.
+    pub unit: String,
     /// Ports of the site.
     pub ports: Vec<u16>,
     /// Folders whose files nginx reads besides.
     pub folders: Vec<PathBuf>,
     /// Files below them that are none of somebody else's: the site's own, and what makes way for it.
     pub own: Vec<PathBuf>,
+    /// What nginx.conf says, where it is there.
+    pub config: Option<Config>,
 }
 
 /// `text` with the lines of its servers as comments; none where it has no server, or one that shares a line with something else.
@@ -62,7 +67,8 @@ fn without_servers(text: &str) -> Option<String> {
 /// `text` with a server as the one that answers where no name fits, where it is that on one of `ports` by being the first, and shows pages of somebody's;
 /// none where there is none. Those of `others` are read before it.
 fn with_defaults(text: &str, others: &[Server], ports: &[u16]) -> Option<String> {
-    let servers = Config::read(text).servers;
+    let mut servers = Config::read(text).servers;
+    servers.retain(|server| !server.stream);
     let listens = |servers: &[Server]| servers.iter().flat_map(|server| server.listens.clone()).collect::<Vec<_>>();
     let said = listens(&servers).into_iter().filter(|listen| listen.is_default);
     let mut taken: BTreeSet<_> = said.chain(listens(others)).filter_map(|listen| listen.everywhere).collect();
@@ -86,16 +92,23 @@ fn with_defaults(text: &str, others: &[Server], ports: &[u16]) -> Option<String>
 impl MainServers {
     /// What `text` has to become, and each change of it.
     fn wanted(&self, cx: &Cx<'_>, text: &str) -> Result<Option<(String, Vec<Change>)>> {
-        if Config::read(text).servers.is_empty() {
+        let servers = Config::read(text).servers;
+        if servers.is_empty() {
             return Ok(None);
         }
         // Only asked while a server is there: it costs the digest of each file of the package.
         if cx.host.packages().is_as_packaged(cx.host, &self.path)? {
+            if packaged_default::stays(cx, &self.unit, &servers, &self.ports)? {
+                return Ok(None);
+            }
             let undo = Undo::RestoreLines { path: self.path.clone(), mark: MARK.to_owned() };
             let change = Change::new("server", "comment its own server out", undo);
             return Ok(without_servers(text).map(|without| (without, vec![change])));
         }
-        let others = beside::others(&self.folders, &self.own)?.into_iter().flat_map(|(_, servers)| servers);
+        let others = beside::others(&self.folders, &self.own, self.config.as_ref())?
+            .into_iter()
+            .flat_map(|(_, servers)| servers);
+        let others = others.filter(|server| !server.stream);
         let Some(marked) = with_defaults(text, &others.collect::<Vec<_>>(), &self.ports) else { return Ok(None) };
         let lines = text.lines().zip(marked.lines()).filter(|(line, new)| line != new);
         let changes = lines.map(|(line, new)| {
@@ -111,8 +124,10 @@ impl MainServers {
         let Some(text) = files::read(Path::new(&self.path))? else {
             return Ok(Probe::Pending(format!("file {}", self.path)));
         };
-        let Some((new, mut changes)) = self.wanted(cx, &String::from_utf8_lossy(&text))? else {
-            return Ok(Probe::InPlace(Value::Null));
+        let text_of = String::from_utf8_lossy(&text);
+        let Some((new, mut changes)) = self.wanted(cx, &text_of)? else {
+            let has_servers = !Config::read(&text_of).servers.is_empty();
+            return Ok(Probe::InPlace(if has_servers { json!({ "stays": true }) } else { Value::Null }));
         };
         if let Some(first) = changes.first_mut() {
             first.diff = paths::diff(&self.path, &text, new.as_bytes(), 1);
@@ -132,6 +147,10 @@ impl Resource for MainServers {
 
     fn stage(&self) -> Stage {
         Stage::Configure
+    }
+
+    fn units(&self) -> Vec<String> {
+        vec![self.unit.clone()]
     }
 
     fn claims(&self) -> Vec<Claim> {
@@ -214,9 +233,11 @@ mod tests {
         std::fs::create_dir(trial.at("conf.d")).unwrap();
         let servers = MainServers {
             path: trial.at("nginx.conf"),
+            unit: "none.service".into(),
             ports: vec![80, 443],
             folders: vec![trial.at("conf.d").into()],
             own: vec![trial.at("conf.d/zz-site.conf").into()],
+            config: None,
         };
         trial.write("nginx.conf", "http {\n server { }\n}\n");
         assert!(trial.changes(&servers).is_empty());
@@ -254,6 +275,7 @@ mod tests {
             ("server { listen 8080; }", "", None),
             ("server { listen 127.0.0.1:80; }", "", None),
             ("server { listen 80; }", "server { listen 80; }", None),
+            ("stream { server { listen 80; } }", "", None),
             ("server { listen 80; }", "server { listen 443 ssl; }", Some("server { listen 80 default_server; }")),
             ("server { listen 80; root /usr/share/nginx/html; } server { listen 80; root /srv/w; }", "", None),
         ] {

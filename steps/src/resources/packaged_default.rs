@@ -4,13 +4,14 @@ use std::path::Path;
 
 use anyhow::Result;
 use distro::files::{self, Kind, Seen};
-use serde_json::Value;
+use distro::nginx::{Config, Server};
+use serde_json::{Value, json};
 
 use super::absent::Absent;
 use crate::{Change, Claim, Cx, Probe, Resource, Stage};
 
-/// A configuration file that must not be there as long as it is the package's own, or the symlink to one. Where somebody put something
-/// else there, or changed the file, it is somebody's, and stays.
+/// A site that must not be there as long as its file is the package's own, or the symlink to that. Where somebody put something
+/// else there, or changed the file, it is somebody's, and stays; and so does one that is served already, on other ports than ours.
 #[derive(Clone, Debug)]
 pub struct PackagedDefault {
     /// Absolute path.
@@ -19,6 +20,20 @@ pub struct PackagedDefault {
     pub file: String,
     /// Package that is there by the time that it is.
     pub package: String,
+    /// Unit that serves it.
+    pub unit: String,
+    /// Ports of the site that it makes way for.
+    pub ports: Vec<u16>,
+}
+
+/// Do `servers` of a package's own stay, since `unit` serves them and none is on one of `ports`? One that was never served goes: its port may be that of
+/// another program. What was found to stay does so, too, while the unit is stopped.
+pub(super) fn stays(cx: &Cx<'_>, unit: &str, servers: &[Server], ports: &[u16]) -> Result<bool> {
+    if servers.iter().any(|server| server.ports.iter().any(|port| ports.contains(port))) {
+        return Ok(false);
+    }
+    let found = cx.memory.seen(cx.id).is_some_and(|seen| seen["stays"] == true);
+    Ok(found || cx.look.unit(unit)?.active)
 }
 
 impl PackagedDefault {
@@ -55,11 +70,23 @@ impl Resource for PackagedDefault {
         self.absent().claims()
     }
 
+    fn units(&self) -> Vec<String> {
+        vec![self.unit.clone()]
+    }
+
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         if !cx.look.is_installed(&self.package)? {
             return Ok(Probe::Pending(format!("package {}", self.package)));
         }
-        if self.is_the_packages(cx)? { self.absent().probe(cx) } else { Ok(Probe::InPlace(Value::Null)) }
+        if !self.is_the_packages(cx)? {
+            return Ok(Probe::InPlace(Value::Null));
+        }
+        let text = files::read(Path::new(&self.file))?.unwrap_or_default();
+        let servers = Config::read(&String::from_utf8_lossy(&text)).servers;
+        if stays(cx, &self.unit, &servers, &self.ports)? {
+            return Ok(Probe::InPlace(json!({ "stays": true })));
+        }
+        self.absent().probe(cx)
     }
 
     fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {

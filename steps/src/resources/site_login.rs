@@ -21,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub struct SiteLogin {
     /// What is asked for.
     pub url: String,
+    /// The name of the site, where it cannot be that of the URL.
+    pub site: Option<String>,
     /// Who asks.
     pub users: Users,
 }
@@ -29,8 +31,10 @@ impl SiteLogin {
     /// Is the user let in? Otherwise why not.
     fn ask(&self) -> Result<Result<(), String>> {
         let (user, password) = &self.users.login;
-        Ok(match http_here(&self.url, Some((user, password)), LIMIT)? {
+        Ok(match http_here(&self.url, self.site.as_deref(), Some((user, password)), LIMIT)? {
             Ok(answer) if answer.status == 401 => Err(format!("{user} is refused (status 401)")),
+            // nginx cannot read the file of users. Others tell of a server behind it, for which it has let the user in.
+            Ok(answer) if answer.status == 500 => Err("the site has an error (status 500)".to_owned()),
             Ok(_) => Ok(()),
             Err(silence) => Err(silence.to_string()),
         })

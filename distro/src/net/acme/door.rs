@@ -63,7 +63,7 @@ impl Door {
                 let mut said = String::new();
                 // A server that was just reloaded still has its old workers for a moment.
                 let answered = wait_until(RELOAD, Duration::from_millis(50), |_| {
-                    said = match http_here(&url, None, LIMIT)? {
+                    said = match http_here(&url, None, None, LIMIT)? {
                         Ok(got) if got.status == 200 && got.body == answer.as_bytes() => return Ok(Some(())),
                         Ok(got) => format!("status {}", got.status),
                         Err(silence) => silence.to_string(),

@@ -224,6 +224,21 @@ fn a_site_with_users() {
 }
 
 #[test]
+fn what_a_site_is_asked_by() {
+    for (names, url, site) in [
+        (json!(["a.example"]), "http://a.example:80/", None),
+        (json!(["192.0.2.10", "a.example"]), "http://a.example:80/", None),
+        (json!(["192.0.2.10"]), "http://localhost:80/", Some("192.0.2.10")),
+        (json!(["2001:db8::1"]), "http://localhost:80/", Some("[2001:db8::1]")),
+        (json!(["[2001:db8::1]"]), "http://localhost:80/", Some("[2001:db8::1]")),
+        (json!(["*.example"]), "http://localhost:80/", Some("surefoot.example")),
+    ] {
+        let settings: Settings = serde_json::from_value(json!({ "names": names })).unwrap();
+        assert_eq!((settings.url(80, false).as_str(), settings.site().as_deref()), (url, site), "{names}");
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_meant() {
     let step = Step::new("site");
     for (settings, wanted) in [

@@ -50,6 +50,8 @@ pub enum Ready {
     Site {
         /// What is asked for, by the name of the site.
         url: String,
+        /// The name of the site, where it cannot be that of the URL.
+        site: Option<String>,
         /// The certificate that it has to show.
         certificate: Option<PathBuf>,
         /// Does it refuse everybody who has no password?
@@ -175,7 +177,7 @@ impl Ready {
                 Ok(answer) => Answer::NotYet(format!("status {}", answer.status)),
                 Err(silence) => Answer::NotYet(silence.to_string()),
             },
-            Ready::Site { url, certificate, guarded } => match http_here(url, None, LIMIT)? {
+            Ready::Site { url, site, certificate, guarded } => match http_here(url, site.as_deref(), None, LIMIT)? {
                 Ok(answer) => of_site(&answer, certificate.as_deref(), *guarded)?,
                 Err(silence) => Answer::NotYet(silence.to_string()),
             },
