@@ -22,6 +22,9 @@ pub const SCHEMA: i64 = 1;
 /// The keys of the top.
 pub const TOP_KEYS: [&str; 6] = ["schema", "surefoot", "product", "inputs", "requires", "step"];
 
+/// The kind whose files have the step's name, and are in each other's way: of two sites of one name nginx serves one.
+const NAMED_AFTER_STEP: &str = "nginx_site";
+
 /// Reads a blueprint.
 ///
 /// # Errors
@@ -283,6 +286,13 @@ impl Reader<'_> {
                     let message = format!("{key} = '{name}' is the name of another step already, see line {line}");
                     problems.add(self.source.fault(at(node, key), &message));
                 }
+            }
+            if let Some(was) = step.was.as_ref().filter(|_| step.kind == NAMED_AFTER_STEP) {
+                let message = format!(
+                    "was = '{was}' does not carry a step of kind {}: its files have the step's name",
+                    step.kind
+                );
+                problems.add(self.source.fault(at(node, "was"), &message).advice(format!("keep id = \"{was}\"")));
             }
         }
         let steps: Vec<Step> = read.into_iter().map(|(step, _)| step).collect();
