@@ -301,6 +301,16 @@ pub fn create_group(host: &Host, name: &str, system: bool) -> Result<()> {
     command.args(["--", name]).run(&host.runner, Class::Host, &format!("making group {name}")).map(drop)
 }
 
+/// Makes a group that was there before, with the number that it had.
+///
+/// # Errors
+/// Class `host`.
+pub fn create_group_again(host: &Host, name: &str, number: u32) -> Result<()> {
+    let number = number.to_string();
+    let command = Command::new("groupadd").args(["-g", &number, "--", name]);
+    command.run(&host.runner, Class::Host, &format!("making group {name} again")).map(drop)
+}
+
 /// Gives a user another login shell.
 ///
 /// # Errors

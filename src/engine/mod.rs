@@ -10,6 +10,7 @@ pub mod failure;
 pub mod install;
 pub mod journal;
 pub mod lock;
+mod order;
 mod packages;
 pub mod plan;
 pub mod planfile;

@@ -423,6 +423,10 @@ impl steps::Memory for State {
         self.resources.get(resource).is_some_and(|entry| entry.open)
     }
 
+    fn has_made(&self, resource: &str, item: &str) -> bool {
+        self.resources.get(resource).is_some_and(|entry| entry.items.iter().any(|known| known.item == item))
+    }
+
     fn intended(&self, thing: &str) -> bool {
         self.resources
             .values()

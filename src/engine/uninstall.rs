@@ -10,6 +10,7 @@ use steps::{Stage, resources};
 
 use super::event::What;
 use super::journal::{Journal, Record, UndoOutcome};
+use super::order::contents_first;
 use super::session::Session;
 use super::state::{Entry, Item, State};
 use super::store::Store;
@@ -42,7 +43,10 @@ pub fn take_back(
     let mut after: Vec<(String, Item)> = Vec::new();
     let mut with_packages: Vec<(String, Item)> = Vec::new();
     let (found, clusters) = (session.state.remaining(), session.state.clusters());
-    for (resource, item) in session.state.to_undo().into_iter().filter(|(resource, _)| of(resource)) {
+    // Files that go on to hold what was put there.
+    let mut holding: BTreeSet<String> = BTreeSet::new();
+    let parts = session.state.to_undo().into_iter().filter(|(resource, _)| of(resource)).collect();
+    for (resource, item) in contents_first(parts) {
         session.check_stop()?;
         enter(session, &resource);
         if let Undo::PurgePackage { name } = &item.undo {
@@ -66,6 +70,7 @@ pub fn take_back(
                 _ => {}
             }
             hand_over(session, &resource, &item, &product, &theirs, others)?;
+            holding.extend(item.undo.content_of().map(str::to_owned));
             let by = if product == session.store.product() { &theirs } else { &product };
             taken.kept.push(format!("{resource} ({}): {by} needs it", item.item));
             continue;
@@ -76,18 +81,34 @@ pub fn take_back(
                 *reloads.entry(unit.clone()).or_default() |= restart;
                 after.push((resource, item));
             }
-            _ => match undo_one(session, &resource, &item, purge)? {
-                // Data that cannot be taken back now may go with the package that they are of.
-                Undone::Kept(_) if purge && item.data => with_packages.push((resource, item)),
-                undone => finish(session, &resource, &item, undone, taken)?,
-            },
+            undo => {
+                let stays = match undo {
+                    // What was closed when an earlier uninstall left it may be what was there at the last install.
+                    Undo::RestoreAttributes { path, .. } => {
+                        let thing = format!("file:{path}");
+                        item.left
+                            || holding.contains(path)
+                            || claimant_of(ours(session), of, &[thing], others).is_some()
+                    }
+                    _ => false,
+                };
+                let undone = undo_one(session, &resource, &item, purge, stays)?;
+                if matches!(undone, Undone::Kept(_)) {
+                    holding.extend(item.undo.content_of().map(str::to_owned));
+                }
+                match undone {
+                    // Data that cannot be taken back now may go with the package that they are of.
+                    Undone::Kept(_) if purge && item.data => with_packages.push((resource, item)),
+                    undone => finish(session, &resource, &item, undone, taken)?,
+                }
+            }
         }
     }
     reload(session, &reloads, &packages)?;
     let take = |session: &mut Session<'_>, taken: &mut Taken, items: Vec<(String, Item)>| -> Result<()> {
         for (resource, item) in items {
             enter(session, &resource);
-            let undone = undo_one(session, &resource, &item, purge)?;
+            let undone = undo_one(session, &resource, &item, purge, false)?;
             finish(session, &resource, &item, undone, taken)?;
         }
         Ok(())
@@ -135,7 +156,14 @@ fn enter(session: &Session<'_>, resource: &str) {
     session.bus.enter(Some(Stage::Configure), step, Some(resource));
 }
 
-fn undo_one(session: &mut Session<'_>, resource: &str, item: &Item, purge: bool) -> Result<Undone> {
+/// Takes a part back; `content_stays`, where it is about a file that goes on to hold what was put there.
+fn undo_one(
+    session: &mut Session<'_>,
+    resource: &str,
+    item: &Item,
+    purge: bool,
+    content_stays: bool,
+) -> Result<Undone> {
     session.record(Record::Undo { resource: resource.to_owned(), item: item.item.clone() })?;
     let look = Look::new(session.host);
     let original = |name: &str| session.store.original(name);
@@ -147,9 +175,15 @@ fn undo_one(session: &mut Session<'_>, resource: &str, item: &Item, purge: bool)
         original: &original,
         purge_data: purge && item.data,
         purge,
+        going: item.going,
+        content_stays,
     };
     if item.data && !purge {
-        return Ok(Undone::Kept("it holds data; --purge removes it".to_owned()));
+        let why = match item.undo {
+            Undo::RemoveUser { .. } | Undo::RemoveGroup { .. } => "data that stays is theirs; --purge removes it",
+            _ => "it holds data; --purge removes it",
+        };
+        return Ok(Undone::Kept(why.to_owned()));
     }
     steps::undo::undo(&cx, &item.undo).with_context(|| format!("taking back {resource} ({})", item.item))
 }
@@ -203,7 +237,16 @@ fn claimant(
     item: &Item,
     others: &HashMap<String, State>,
 ) -> Option<(String, String)> {
-    let things = things(state, resource, item);
+    claimant_of((product, state), of, &things(state, resource, item), others)
+}
+
+/// Who else claims one of `things`.
+fn claimant_of(
+    (product, state): (&str, &State),
+    of: &dyn Fn(&str) -> bool,
+    things: &[String],
+    others: &HashMap<String, State>,
+) -> Option<(String, String)> {
     let claims_it = |entry: &Entry| entry.wants().iter().any(|claim| things.contains(&claim.thing));
     let staying = state.resources.iter().filter(|(id, entry)| !of(id) && claims_it(entry));
     if let Some(id) = staying.map(|(id, _)| id).min() {

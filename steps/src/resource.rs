@@ -114,6 +114,10 @@ pub trait Memory {
     fn made(&self, _resource: &str) -> Vec<(&str, &[String])> {
         Vec::new()
     }
+    /// Did this product make the part `item` of `resource` (its `step/type:key`), or begin to?
+    fn has_made(&self, _resource: &str, _item: &str) -> bool {
+        false
+    }
     /// Was a change of `resource` (its `step/type:key`) begun that has no outcome yet, as after a kill?
     fn begun(&self, _resource: &str) -> bool {
         false

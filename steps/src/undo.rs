@@ -165,6 +165,9 @@ pub enum Undo {
     RemoveUser {
         /// Login name.
         name: String,
+        /// Number of the group of that name, where it was there before: it stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<u32>,
     },
     /// A group was made: remove it.
     RemoveGroup {
@@ -299,6 +302,21 @@ impl Undo {
             _ => {}
         }
     }
+
+    /// The file whose content, or a part of it, this is about.
+    pub fn content_of(&self) -> Option<&str> {
+        match self {
+            Undo::RemoveFile { path }
+            | Undo::RemoveKeyring { path, .. }
+            | Undo::RemoveCertificate { path, .. }
+            | Undo::RestoreFile { path, .. }
+            | Undo::RestoreKey { path, .. }
+            | Undo::RemoveBlock { path, .. }
+            | Undo::RestoreLines { path, .. }
+            | Undo::RestoreLine { path, .. } => Some(path),
+            _ => None,
+        }
+    }
 }
 
 /// What an undo may look at.
@@ -318,6 +336,10 @@ pub struct UndoCx<'a> {
     pub purge_data: bool,
     /// Was `--purge` given?
     pub purge: bool,
+    /// Was this begun before, with nothing said of what came of it?
+    pub going: bool,
+    /// Does something stay that we wrote into the file in hand, or that another resource wants there?
+    pub content_stays: bool,
 }
 
 impl UndoCx<'_> {
@@ -370,7 +392,7 @@ pub fn undo(cx: &UndoCx<'_>, undo: &Undo) -> Result<Undone> {
         Undo::RemoveRole { version, cluster, name } => postgresql::undo_drop(cx, version, cluster, "role", name),
         Undo::RemoveBrokerUser { name } => rabbitmq::undo_user(cx, name),
         Undo::RemoveBrokerVhost { name } => rabbitmq::undo_vhost(cx, name),
-        Undo::RemoveUser { name } => user::undo_remove(cx, name),
+        Undo::RemoveUser { name, group } => user::undo_remove(cx, name, *group),
         Undo::RemoveGroup { name } => group::undo_remove(cx, name),
         Undo::RestoreHome { user, home } => user::undo_home(cx, user, home),
         Undo::RestoreShell { user, shell } => user::undo_shell(cx, user, shell),

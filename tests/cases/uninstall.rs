@@ -136,6 +136,81 @@ fn what_somebody_made_or_changed_since_stays() -> Result<()> {
     ensure!(!said.contains("\nlog "), "its log went with it: {said}");
     assert_eq!(host.read(theirs)?, "# mine\n");
     assert_eq!(host.sh(&format!("stat -c %a {theirs}"))?, "600");
+    secrets_and_homes_stay_whose_they_are(&host)
+}
+
+const KEEPER: &str = r#"
+[inputs.token]
+type = "secret"
+generate = 16
+[[step]]
+id = "whole"
+kind = "file"
+path = "/etc/keeper.conf"
+content = "token {{ inputs.token }}"
+[[step]]
+id = "part"
+kind = "ini"
+path = "/etc/keeper.ini"
+attributes = { mode = "0640" }
+set = { a = { token = "{{ inputs.token }}" } }
+[[step]]
+id = "account"
+kind = "user"
+name = "keeper"
+home = "/var/lib/keeper"
+create_home = true
+[[step]]
+id = "other"
+kind = "user"
+name = "keeper-found"
+"#;
+
+/// What stays of a secret is not opened to others, what stays of a home belongs to its user, and a group that was found is not taken along.
+fn secrets_and_homes_stay_whose_they_are(host: &Host) -> Result<()> {
+    let keeper = host.write_blueprint("keeper", KEEPER)?;
+    let (conf, ini) = ("/etc/keeper.conf", "/etc/keeper.ini");
+    let theirs = || -> Result<()> {
+        host.write(conf, "theirs\n", 0o644)?;
+        host.write(ini, "[a]\nb = 1\n", 0o644)
+    };
+    let modes = format!("stat -c '%a' {conf} {ini}");
+    theirs()?;
+    host.sh("groupadd -g 7707 keeper-found")?;
+    host.install(&keeper)?;
+    assert_eq!(host.sh(&modes)?, "600\n640");
+    host.sh(&format!("echo '# mine' >>{conf} && sed -i 's/^token.*/&x/' {ini} && touch /var/lib/keeper/data"))?;
+    let number = host.sh("id -u keeper")?;
+    let said = host.surefoot("uninstall keeper --yes")?.ok()?;
+    let said = said.stdout + &said.stderr;
+    for path in [conf, ini] {
+        ensure!(said.contains(&format!("mode and owner of {path} stay: ")), "{said}");
+    }
+    ensure!(said.contains("kept: account/user:keeper (user): data that stays is theirs; --purge removes it"), "{said}");
+    assert_eq!(host.sh(&modes)?, "600\n640");
+    assert_eq!(host.sh("getent group keeper-found && ! id keeper-found 2>/dev/null")?, "keeper-found:x:7707:");
+    assert_eq!(host.sh("stat -c '%u %U %G' /var/lib/keeper")?, format!("{number} keeper keeper"));
+
+    // Nothing is in the way of the next install, and a purge takes all of it.
+    theirs()?;
+    host.install(&keeper)?;
+    host.sh("test -e /var/lib/keeper/data")?;
+    host.surefoot("uninstall keeper --yes --purge")?.ok()?;
+    assert_eq!(host.sh(&modes)?, "644\n644");
+    assert_eq!((host.read(conf)?.as_str(), host.read(ini)?.as_str()), ("theirs\n", "[a]\nb = 1\n"));
+    host.sh("! id keeper 2>/dev/null && ! getent group keeper && ! test -e /var/lib/keeper")?;
+
+    // Without `attributes` no secret is put where everybody can read it.
+    host.write_blueprint("keeper", &KEEPER.replace("attributes = { mode = \"0640\" }\n", ""))?;
+    let refused = host.surefoot(&format!("install {keeper} --yes"))?;
+    let said = refused.stdout.clone() + &refused.stderr;
+    ensure!(
+        !refused.success() && said.contains(&format!("{ini} has mode 0644 root:root: everybody could read")),
+        "{said}"
+    );
+    assert_eq!(host.read(conf)?, "theirs\n", "nothing was touched");
+    host.sh(&format!("chmod 600 {ini}"))?;
+    host.install(&keeper)?;
     Ok(())
 }
 

@@ -65,10 +65,8 @@ impl Kind for Settings {
         };
         let secret = cx.is_secret(&String::from_utf8_lossy(&content));
         let path = self.path.0;
-        if let Some(mode) = self.mode.filter(|mode| secret && mode.is_public()) {
-            return Err(refused(cx, format!("mode {:04o} lets everybody read the secret in {path}", mode.0))
-                .advice("take a mode such as \"0640\" and the group of the service")
-                .into());
+        if let Some(mode) = self.mode.filter(|_| secret) {
+            is_closed(cx, &path, mode)?;
         }
         let sensitive = self.sensitive || secret;
         let mode = self.mode.unwrap_or(Mode(if sensitive { 0o600 } else { 0o644 }));
@@ -81,6 +79,19 @@ impl Kind for Settings {
             Box::new(Checked { inner: file, unit: path.clone(), path, check: self.check })
         }])
     }
+}
+
+/// Insists that not everybody may read the file at `path`, which gets a secret and `mode`.
+///
+/// # Errors
+/// Class `blueprint`.
+pub(super) fn is_closed(cx: &dyn Context, path: &str, mode: Mode) -> Result<()> {
+    if !mode.is_public() {
+        return Ok(());
+    }
+    Err(refused(cx, format!("mode {:04o} lets everybody read the secret in {path}", mode.0))
+        .advice("take a mode such as \"0640\" and the group of the service")
+        .into())
 }
 
 /// Root's where no owner is given; in the group with the owner's name where no group is.

@@ -6,11 +6,10 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::file::owned;
-use super::value::{AbsolutePath, Line, Mode, Owner, Turn, refused};
+use super::attributes::{Attributes, with_keys};
+use super::value::{AbsolutePath, Line, Turn, refused};
 use super::{Context, Kind};
 use crate::Resource;
-use crate::resources::file_attributes::FileAttributes;
 use crate::resources::ini::Ini;
 
 /// Keys of an INI file that is there, or that a package brings. Comments, order and everything else in it stay as they are.
@@ -24,7 +23,8 @@ pub struct Settings {
     /// Keys, as `section.key`, that are left as they are where their value comes out empty.
     #[serde(default)]
     optional: Vec<String>,
-    /// Permission bits, owner and group that the file is given before anything is written into it. Without them: as they are.
+    /// Permission bits, owner and group that the file is given before anything is written into it. Without them: as they are; no secret is put into a file that
+    /// everybody can read then.
     attributes: Option<Attributes>,
     /// Must the values not be shown, although none of the inputs' secrets is in them?
     #[serde(default)]
@@ -34,27 +34,12 @@ pub struct Settings {
     stage: Turn,
 }
 
-/// Who may read a file, and who owns it.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Attributes {
-    /// Permission bits.
-    mode: Mode,
-    /// Owner, root where it is not given.
-    owner: Option<Owner>,
-    /// Group, the one with the owner's name where it is not given.
-    group: Option<Owner>,
-}
-
 impl Kind for Settings {
     const NAME: &'static str = "ini";
 
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
-        let mut resources: Vec<Box<dyn Resource>> = Vec::new();
+        let mut resources: Vec<(Box<dyn Resource>, bool)> = Vec::new();
         let (path, stage) = (&self.path.0, self.stage.into());
-        if let Some(Attributes { mode, owner, group }) = self.attributes {
-            resources.push(Box::new(FileAttributes { path: path.clone(), meta: owned(mode, owner, group), stage }));
-        }
         if self.set.values().all(BTreeMap::is_empty) {
             return Err(refused(cx, "'set' names no key").into());
         }
@@ -80,16 +65,11 @@ impl Kind for Settings {
                 if value.is_empty() && self.optional.contains(&format!("{section}.{key}")) {
                     continue;
                 }
-                resources.push(Box::new(Ini {
-                    path: path.clone(),
-                    section: section.clone(),
-                    key,
-                    sensitive: self.sensitive || cx.is_secret(&value),
-                    value,
-                    stage,
-                }));
+                let (path, section, secret) = (path.clone(), section.clone(), cx.is_secret(&value));
+                let sensitive = self.sensitive || secret;
+                resources.push((Box::new(Ini { path, section, key, value, sensitive, stage }), secret));
             }
         }
-        Ok(resources)
+        with_keys(cx, path, self.attributes, resources, stage)
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::attributes::{Attributes, with_keys};
 use super::value::{AbsolutePath, Line, Turn, refused};
 use super::{Context, Kind};
 use crate::resources::key_value::KeyValue;
@@ -25,6 +26,9 @@ pub struct Settings {
     /// Lines that have to be there besides others with the same key: values by key (`include`).
     #[serde(default)]
     add: BTreeMap<String, Vec<Line>>,
+    /// Permission bits, owner and group that the file is given before anything is written into it. Without them: as they are; no secret is put into a file that
+    /// everybody can read then.
+    attributes: Option<Attributes>,
     /// Must the values not be shown, although none of the inputs' secrets is in them?
     #[serde(default)]
     sensitive: bool,
@@ -46,7 +50,7 @@ enum Written {
 }
 
 impl Settings {
-    fn one(&self, key: String, Line(value): Line, repeat: bool, cx: &dyn Context) -> Result<Box<dyn Resource>> {
+    fn one(&self, key: String, Line(value): Line, repeat: bool, cx: &dyn Context) -> Result<(Box<dyn Resource>, bool)> {
         let (format, valid) = match self.format {
             Written::Env => {
                 let word = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -71,14 +75,15 @@ impl Settings {
                 .advice("use 'set'")
                 .into());
         }
-        let sensitive = self.sensitive || cx.is_secret(&value);
+        let secret = cx.is_secret(&value);
+        let sensitive = self.sensitive || secret;
         if repeat && sensitive {
             return Err(refused(cx, format!("'add' has a secret for '{key}'"))
                 .advice("a value below 'add' is shown as part of the step's name: use 'set'")
                 .into());
         }
         let path = self.path.0.clone();
-        Ok(Box::new(KeyValue { path, format, key, value, repeat, sensitive, stage: self.stage.into() }))
+        Ok((Box::new(KeyValue { path, format, key, value, repeat, sensitive, stage: self.stage.into() }), secret))
     }
 }
 
@@ -87,6 +92,7 @@ impl Kind for Settings {
 
     fn expand(mut self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         let (set, add) = (std::mem::take(&mut self.set), std::mem::take(&mut self.add));
+        let attributes = self.attributes.take();
         if set.is_empty() && add.is_empty() {
             return Err(refused(cx, "neither 'set' nor 'add' names a key").into());
         }
@@ -95,6 +101,7 @@ impl Kind for Settings {
         }
         let set = set.into_iter().map(|(key, value)| self.one(key, value, false, cx));
         let lines = add.into_iter().flat_map(|(key, values)| values.into_iter().map(move |value| (key.clone(), value)));
-        set.chain(lines.map(|(key, value)| self.one(key, value, true, cx))).collect()
+        let keys: Result<Vec<_>> = set.chain(lines.map(|(key, value)| self.one(key, value, true, cx))).collect();
+        with_keys(cx, &self.path.0, attributes, keys?, self.stage.into())
     }
 }

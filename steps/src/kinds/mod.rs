@@ -4,6 +4,7 @@
 //! blueprint's files comes through [`Context`]. [`ALL`] lists them.
 
 pub mod absent;
+mod attributes;
 pub mod command;
 pub mod directory;
 pub mod file;

@@ -52,6 +52,16 @@ fn settings_become_resources() {
             vec!["file:/a | keys", "key:/a#[s] l | ", "key:/a#[t] k | "],
         ),
         (
+            "ini",
+            json!({"path": "/a", "set": {"s": {"k": "v"}}, "attributes": {"mode": "0644"}}),
+            vec!["attributes:/a | 0644 root:root", "file:/a | keys", "key:/a#[s] k | v"],
+        ),
+        (
+            "key_value",
+            json!({"path": "/a", "format": "env", "set": {"K": "hunter2"}, "attributes": {"mode": "0640", "group": "g"}}),
+            vec!["attributes:/a | 0640 root:g", "file:/a | keys", "key:/a#K | hunter2"],
+        ),
+        (
             "key_value",
             json!({"path": "/a", "format": "space", "set": {"k": "v"}, "add": {"include": ["x", "y"]}}),
             vec!["file:/a | keys", "key:/a#k | v", "key:/a#include x | x", "key:/a#include y | y"],
@@ -97,6 +107,16 @@ fn settings_that_are_refused() {
         ("symlink", json!({"path": "/a", "target": ""}), "'target' is not a path"),
         ("symlink", json!({"path": "/a", "target": "/hunter2"}), "'target' has a secret in it"),
         ("ini", json!({"path": "/a", "set": {}}), "'set' names no key"),
+        (
+            "ini",
+            json!({"path": "/a", "set": {"s": {"k": "hunter2"}}, "attributes": {"mode": "0644"}}),
+            "mode 0644 lets everybody read the secret in /a",
+        ),
+        (
+            "key_value",
+            json!({"path": "/a", "format": "env", "set": {"K": "hunter2"}, "attributes": {"mode": "0604"}}),
+            "mode 0604 lets everybody read the secret in /a",
+        ),
         ("ini", json!({"path": "/a", "set": {"a]": {"k": 1}}}), "'a]' cannot be a section"),
         ("ini", json!({"path": "/a", "set": {"a": {"k=": 1}}}), "'k=' cannot be a key"),
         ("ini", json!({"path": "/a", "set": {"a": {"#k": 1}}}), "'#k' cannot be a key"),

@@ -25,7 +25,7 @@ pub struct Settings {
     /// Groups to be a member of, besides others. They must be there.
     #[serde(default)]
     groups: Vec<Account>,
-    /// Is the folder `home` made, empty and the user's own? It is kept at uninstall, unless `--purge` is given.
+    /// Is the folder `home` made, empty and the user's own? It is kept at uninstall, and with it a user and a group that were made, unless `--purge` is given.
     #[serde(default)]
     create_home: bool,
     /// When the user is made.

@@ -34,6 +34,7 @@ pub(crate) mod packaged_default;
 pub mod packages;
 pub(crate) mod paths;
 pub(crate) mod postgresql;
+pub(crate) mod private;
 pub mod program_copy;
 pub(crate) mod rabbitmq;
 pub(crate) mod readable;

@@ -132,7 +132,7 @@ pub(crate) fn undo_restore(cx: &UndoCx<'_>, path: &str, original: &str, meta: &M
     Ok(Undone::Done(format!("put the original of {path} back")))
 }
 
-/// Mode or owner was changed: they are put back, unless somebody changed them since.
+/// Mode or owner was changed: they are put back, unless somebody changed them since, or they would open to others what stays in the file.
 pub(crate) fn undo_attributes(cx: &UndoCx<'_>, path: &str, meta: &Meta) -> Result<Undone> {
     let at = Path::new(path);
     let Some(seen) = files::stat(cx.look, at)? else { return Ok(Undone::Gone) };
@@ -143,8 +143,19 @@ pub(crate) fn undo_attributes(cx: &UndoCx<'_>, path: &str, meta: &Meta) -> Resul
     if !matches!(seen.kind, Kind::File | Kind::Folder) || !cx.is_ours(seen.meta.to_string().as_bytes()) {
         return Ok(Undone::Kept(format!("mode and owner of {path} were changed since; left as they are")));
     }
+    if cx.content_stays && seen.kind == Kind::File && opens(&seen.meta, &meta) {
+        return Ok(Undone::Kept(format!(
+            "mode and owner of {path} stay: it goes on to hold what was put there, and {meta} would open that to others"
+        )));
+    }
     files::set_attributes(cx.look, at, &meta)?;
     Ok(Undone::Done(format!("set {path} back to {meta}")))
+}
+
+/// May others do with a file of `wanted` what they may not with one of `found`?
+fn opens(found: &Meta, wanted: &Meta) -> bool {
+    let of_group = if found.group == wanted.group { found.mode & 0o070 } else { 0 };
+    found.owner != wanted.owner || wanted.mode & !(found.mode & 0o007 | of_group) & 0o077 != 0
 }
 
 /// What is kept because it is not as we left it.

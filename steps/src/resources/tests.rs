@@ -65,6 +65,16 @@ fn a_changed_file_gets_its_original_back() {
     trial.undo(&changes, false);
     assert_eq!((trial.read("a").as_str(), trial.mode("a")), ("theirs\n", 0o604));
     assert_eq!(trial.undo(&changes, false), [Undone::Gone, Undone::Gone]);
+    // Where content stays, nobody gets to read what could not be read before.
+    let changes = trial.bring(&trial.file("a", "ours\n", 0o640));
+    let undo = || trial.undo_one(&changes[1], false, |cx| cx.content_stays = true);
+    assert!(matches!(undo(), Undone::Kept(_)));
+    assert_eq!(trial.mode("a"), 0o640);
+    assert!(is_done(&trial.undo(&changes[1..], false)));
+    let closing = trial.bring(&trial.file("a", "ours\n", 0o644));
+    assert!(matches!(trial.undo_one(&closing[0], false, |cx| cx.content_stays = true), Undone::Done(_)));
+    assert_eq!(trial.mode("a"), 0o604);
+    trial.undo(&changes, false);
     // Changed since: both stay.
     let changes = trial.bring(&trial.file("a", "ours\n", 0o640));
     trial.write("a", "later\n");
@@ -440,6 +450,38 @@ fn in_a_copy_of_etc() {
     assert!(trial.undo(&made_user, true).iter().all(|undone| *undone == Undone::Gone));
     assert_eq!((fs::read("/etc/passwd").unwrap(), fs::read("/etc/group").unwrap()), before);
     assert!(!trial.exists("home"));
+
+    // A group that was there before goes with no user of its name, also where a kill came in between.
+    run(&["groupadd", "-g", "7707", "t-app"]);
+    let before = (fs::read("/etc/passwd").unwrap(), fs::read("/etc/group").unwrap());
+    let made_user = trial.bring(&User::system("t-app"));
+    assert_eq!(items(&made_user), ["user"]);
+    assert!(is_done(&trial.undo(&made_user, false)));
+    assert_eq!((fs::read("/etc/passwd").unwrap(), fs::read("/etc/group").unwrap()), before);
+    trial.bring(&User::system("t-app"));
+    run(&["userdel", "t-app"]);
+    assert!(!trial.with(|cx| cx.look.group("t-app").unwrap().is_some()), "userdel leaves it");
+    // Somebody else may have removed both.
+    assert_eq!(trial.undo(&made_user, false), [Undone::Gone]);
+    assert!(!trial.with(|cx| cx.look.group("t-app").unwrap().is_some()));
+    assert_eq!(trial.undo_one(&made_user[0], false, |cx| cx.going = true), Undone::Gone);
+    assert_eq!(fs::read("/etc/group").unwrap(), before.1);
+    run(&["groupdel", "t-app"]);
+
+    // A home that was made has its user again, where that one was removed meanwhile; one that was found is let alone.
+    run(&["chown", "root:root", &trial.at("")]);
+    fs::create_dir(trial.at("home")).unwrap();
+    run(&["chown", "4711:4711", &trial.at("home")]);
+    let user = User { groups: Vec::new(), ..user };
+    assert_eq!(items(&trial.changes(&user)), ["own group", "user"]);
+    let mut trial = trial;
+    trial.made = true;
+    let made = trial.bring(&user);
+    assert_eq!(items(&made), ["own group", "user", "owner of home"]);
+    assert_eq!(made.iter().map(|change| change.data).collect::<Vec<_>>(), [true, true, false]);
+    let home = files::stat(&Look::new(&trial.host), Path::new(&trial.at("home"))).unwrap().unwrap().meta;
+    assert_eq!((home.owner.as_str(), home.group.as_str()), ("t-app", "t-app"));
+    trial.undo(&made, true);
 }
 
 #[test]

@@ -15,15 +15,22 @@ use crate::{Change, Cx, Memory, Probe, Resource, UndoCx, Undone};
 
 const KEY: &[u8] = b"key";
 
-struct Nothing;
+/// A journal that knows nothing, but whether all that is there was made.
+struct Known {
+    made: bool,
+}
 
-impl Memory for Nothing {
+impl Memory for Known {
     fn seen(&self, _: &str) -> Option<&Value> {
         None
     }
 
     fn intended(&self, _: &str) -> bool {
         false
+    }
+
+    fn has_made(&self, _: &str, _: &str) -> bool {
+        self.made
     }
 }
 
@@ -32,13 +39,15 @@ pub(crate) struct Trial {
     folder: tempfile::TempDir,
     /// This machine.
     pub host: Host,
+    /// Does the journal say of all that is there that it was made?
+    pub made: bool,
 }
 
 impl Trial {
     pub fn new() -> Self {
         let root = nix::unistd::Uid::effective().is_root();
         let host = Host { facts: Facts::gather(Path::new("/")).unwrap(), runner: Runner::quiet(), root };
-        Self { folder: tempfile::tempdir().unwrap(), host }
+        Self { folder: tempfile::tempdir().unwrap(), host, made: false }
     }
 
     pub fn at(&self, name: &str) -> String {
@@ -52,7 +61,8 @@ impl Trial {
 
     pub fn with<T>(&self, act: impl FnOnce(&Cx<'_>) -> T) -> T {
         let look = Look::new(&self.host);
-        act(&Cx { host: &self.host, look: &look, memory: &Nothing, key: KEY, id: "t/t:t", survivor: &|_| Ok(()) })
+        let memory = Known { made: self.made };
+        act(&Cx { host: &self.host, look: &look, memory: &memory, key: KEY, id: "t/t:t", survivor: &|_| Ok(()) })
     }
 
     pub fn probe(&self, resource: &dyn Resource) -> Result<Probe> {
@@ -82,11 +92,16 @@ impl Trial {
 
     /// Takes changes back, the last first.
     pub fn undo(&self, changes: &[Change], purge: bool) -> Vec<Undone> {
-        let undo = |change: &Change| {
+        changes.iter().rev().map(|change| self.undo_one(change, purge, |_| {})).collect()
+    }
+
+    /// Takes one change back, where an engine says something else than usual.
+    pub fn undo_one(&self, change: &Change, purge: bool, say: impl FnOnce(&mut UndoCx<'_>)) -> Undone {
+        {
             let look = Look::new(&self.host);
             let wrote: Vec<String> = change.wrote.iter().map(|bytes| crate::digest(KEY, bytes)).collect();
             let originals: HashMap<&str, Vec<u8>> = change.original.iter().map(|bytes| ("o", bytes.clone())).collect();
-            let cx = UndoCx {
+            let mut cx = UndoCx {
                 host: &self.host,
                 look: &look,
                 key: KEY,
@@ -94,14 +109,16 @@ impl Trial {
                 original: &|name| Ok(originals[name].clone()),
                 purge_data: purge && change.data,
                 purge,
+                going: false,
+                content_stays: false,
             };
+            say(&mut cx);
             let mut undo = change.undo.clone();
             if change.original.is_some() {
                 undo.set_original("o".to_owned());
             }
             crate::undo::undo(&cx, &undo).unwrap()
-        };
-        changes.iter().rev().map(undo).collect()
+        }
     }
 
     pub fn file(&self, name: &str, content: &str, mode: u32) -> File {

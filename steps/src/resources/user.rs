@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
+use distro::Look;
 use distro::accounts::{self, NewUser};
-use distro::files::{self, Meta};
+use distro::files::{self, Kind, Meta, Seen};
 use serde_json::Value;
 
 use super::{group, paths};
@@ -16,6 +17,7 @@ const USER: &str = "user";
 const HOME: &str = "home";
 const SHELL: &str = "shell";
 const FOLDER: &str = "home folder";
+const OWNER: &str = "owner of home";
 const MEMBER: &str = "group ";
 
 /// A user with a primary group of the same name. Of one that is there already only what is named here is changed.
@@ -65,11 +67,14 @@ impl User {
     fn account(&self, cx: &Cx<'_>) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         let Some(user) = cx.look.user(&self.name)? else {
-            if cx.look.group(&self.name)?.is_none() {
-                changes.push(group::create(OWN_GROUP, &self.name));
+            // A home that stays is theirs: the next user or group to get their numbers would get it, too.
+            let data = self.folder().is_some();
+            let own = cx.look.group(&self.name)?;
+            if own.is_none() {
+                changes.push(Change { data, ..group::create(OWN_GROUP, &self.name) });
             }
-            let undo = Undo::RemoveUser { name: self.name.clone() };
-            changes.push(Change::new(USER, format!("create user {}", self.name), undo));
+            let undo = Undo::RemoveUser { name: self.name.clone(), group: own.map(|group| group.gid) };
+            changes.push(Change { data, ..Change::new(USER, format!("create user {}", self.name), undo) });
             return Ok(changes);
         };
         let name = self.name.clone();
@@ -123,9 +128,19 @@ impl Resource for User {
             if let Some(folder) = files::missing_folder(Path::new(home))? {
                 return Ok(Probe::Pending(format!("folder {}", folder.display())));
             }
-            if files::stat(cx.look, Path::new(home))?.is_none() {
-                let undo = Undo::RemoveFolder { path: home.to_owned() };
-                changes.push(Change { data: true, ..Change::new(FOLDER, format!("create {home}"), undo) });
+            match files::stat(cx.look, Path::new(home))? {
+                None => {
+                    let undo = Undo::RemoveFolder { path: home.to_owned() };
+                    changes.push(Change { data: true, ..Change::new(FOLDER, format!("create {home}"), undo) });
+                }
+                // It was made for a user of that name who had another number.
+                Some(Seen { kind: Kind::Folder, meta })
+                    if meta.owner != self.name && cx.memory.has_made(cx.id, FOLDER) =>
+                {
+                    let summary = format!("owner of {home}: {} -> {}", meta.owner, self.name);
+                    changes.push(Change::new(OWNER, summary, Undo::Nothing));
+                }
+                Some(_) => {}
             }
         }
         Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) })
@@ -142,11 +157,12 @@ impl Resource for User {
                 }
                 (HOME, Some(home), _) => accounts::set_home(cx.host, &self.name, home)?,
                 (SHELL, _, Some(shell)) => accounts::set_shell(cx.host, &self.name, shell)?,
-                (FOLDER, Some(home), _) => {
+                (item @ (FOLDER | OWNER), Some(home), _) => {
                     // The user may have been made a moment ago.
-                    let look = distro::Look::new(cx.host);
+                    let look = Look::new(cx.host);
                     let group = look.user(&self.name)?.map(|user| look.group_name(user.gid)).transpose()?;
-                    let mode = if self.system { 0o755 } else { 0o700 };
+                    let seen = files::stat(&look, Path::new(home))?.filter(|_| item == OWNER);
+                    let mode = seen.map_or(if self.system { 0o755 } else { 0o700 }, |seen| seen.meta.mode);
                     let meta = Meta::new(mode, &self.name, group.unwrap_or_else(|| self.name.clone()));
                     files::make_dir(&look, Path::new(home), &meta)?;
                 }
@@ -161,12 +177,17 @@ impl Resource for User {
     }
 }
 
-/// A user was made: removed; the home folder has an undo of its own.
-pub(crate) fn undo_remove(cx: &UndoCx<'_>, name: &str) -> Result<Undone> {
-    if cx.look.user(name)?.is_none() {
-        return Ok(Undone::Gone);
+/// A user was made: removed; the home folder has an undo of its own. The group of its name stays, where it was there before (`group`, its number).
+pub(crate) fn undo_remove(cx: &UndoCx<'_>, name: &str, group: Option<u32>) -> Result<Undone> {
+    let had = cx.look.group(name)?.map(|group| group.gid);
+    let removed = cx.look.user(name)?.is_some() && accounts::delete_user(cx.host, name)?;
+    // userdel takes a group of the user's name along, where nobody else is in it.
+    if let Some(number) = group.and_then(|number| had.or(cx.going.then_some(number)))
+        && Look::new(cx.host).group(name)?.is_none()
+    {
+        accounts::create_group_again(cx.host, name, number)?;
     }
-    Ok(if accounts::delete_user(cx.host, name)? { Undone::Done(format!("removed user {name}")) } else { Undone::Gone })
+    Ok(if removed { Undone::Done(format!("removed user {name}")) } else { Undone::Gone })
 }
 
 /// A user was given another home folder: the old one is put back, unless somebody changed it since.
