@@ -167,7 +167,7 @@ fn a_pipe_gets_lines_and_programs_get_json() -> Result<()> {
     ensure!(check(&events.join("\n"))? > 5 && json.stdout.contains("\"changed\":2"), "{events:?}");
 
     let quiet = host.exec(["surefoot", "install", "/root/web", "--yes", "-q"])?.ok()?;
-    assert_eq!(quiet.stderr, "13 in place, 0 changed, 0 failed\n");
+    assert_eq!(quiet.stderr, "14 in place, 0 changed, 0 failed\n");
     let failed = host.exec(["surefoot", "install", "/root/web", "--set", "http_port=0"])?.code_is(10)?;
     ensure!(failed.stderr.contains("http_port") && !failed.stderr.contains("then    "), "{}", failed.stderr);
     Ok(())

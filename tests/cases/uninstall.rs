@@ -191,6 +191,12 @@ fn secrets_and_homes_stay_whose_they_are(host: &Host) -> Result<()> {
     assert_eq!(host.sh("getent group keeper-found && ! id keeper-found 2>/dev/null")?, "keeper-found:x:7707:");
     assert_eq!(host.sh("stat -c '%u %U %G' /var/lib/keeper")?, format!("{number} keeper keeper"));
 
+    // What an uninstall left is found, and left again.
+    host.install(&keeper)?;
+    host.surefoot("uninstall keeper --yes")?.ok()?;
+    assert_eq!(host.sh(&modes)?, "600\n640");
+    ensure!(host.read(conf)?.contains("# mine"));
+
     // Nothing is in the way of the next install, and a purge takes all of it.
     theirs()?;
     host.install(&keeper)?;
