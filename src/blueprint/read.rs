@@ -22,9 +22,6 @@ pub const SCHEMA: i64 = 1;
 /// The keys of the top.
 pub const TOP_KEYS: [&str; 6] = ["schema", "surefoot", "product", "inputs", "requires", "step"];
 
-/// The kind whose files have the step's name, and are in each other's way: of two sites of one name nginx serves one.
-const NAMED_AFTER_STEP: &str = "nginx_site";
-
 /// Reads a blueprint.
 ///
 /// # Errors
@@ -287,7 +284,8 @@ impl Reader<'_> {
                     problems.add(self.source.fault(at(node, key), &message));
                 }
             }
-            if let Some(was) = step.was.as_ref().filter(|_| step.kind == NAMED_AFTER_STEP) {
+            let is_lost = self.kinds.iter().any(|kind| kind.name == step.kind && !kind.outlives_step);
+            if let Some(was) = step.was.as_ref().filter(|_| is_lost) {
                 let message = format!(
                     "was = '{was}' does not carry a step of kind {}: its files have the step's name",
                     step.kind

@@ -71,7 +71,7 @@ pub fn run(context: &Context, args: &InstallArgs) -> Result<i32> {
         }
     };
     begin(context, &host, &mut product, args, &id)?;
-    let _files = if !has_work(&plan, args) { None } else { Some(distro::network::Files::write(&host)?) };
+    let _files = has_work(&plan, args).then(|| distro::network::Files::write(&host)).transpose()?;
 
     let journal = Journal::open(&product.store.journal(), &id.product, &product.store.load()?.0)?;
     let mut session =

@@ -472,4 +472,4 @@ fn removed(item: &mut Item) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

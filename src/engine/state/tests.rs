@@ -3,6 +3,24 @@
 use super::*;
 use steps::Undo;
 
+/// The beginning of a run that does `action`.
+pub fn attempt(action: &str) -> Record {
+    Record::Attempt {
+        run: action.into(),
+        attempt: 1,
+        action: action.into(),
+        surefoot: "0".into(),
+        boot_id: "b".into(),
+        blueprint: String::new(),
+        purge: false,
+    }
+}
+
+/// The end of one that did it.
+pub fn end() -> Record {
+    Record::End { result: "done".into(), in_place: 0, changed: 1 }
+}
+
 fn intent(resource: &str, item: &str, undo: Undo, wrote: &str) -> Record {
     Record::Intent {
         resource: resource.into(),
@@ -93,18 +111,9 @@ fn undo_goes_backwards_and_forgets_what_is_gone() {
 #[test]
 fn a_removed_package_is_there_for_a_purge_until_it_is_installed_again() {
     let package = || Undo::RemovePackage { name: "x".into(), dependency: false, remains: false };
-    let attempt = |action: &str| Record::Attempt {
-        run: action.into(),
-        attempt: 1,
-        action: action.into(),
-        surefoot: "0".into(),
-        boot_id: "b".into(),
-        blueprint: String::new(),
-        purge: false,
-    };
     let id = "s/packages:all";
     let undone = Record::Undone { resource: id.into(), item: "package x".into(), result: UndoOutcome::Removed };
-    let end = Record::End { result: "done".into(), in_place: 0, changed: 1 };
+    let end = end();
     let mut state = State::replay(&[
         attempt("install"),
         intent(id, "package x", package(), "1"),

@@ -1,23 +1,8 @@
 //! Whose a part is that is about to be taken back.
 
 use super::super::journal::{ClaimTold, ItemTold, Outcome};
+use super::super::state::tests::{attempt, end};
 use super::*;
-
-fn attempt(action: &str) -> Record {
-    Record::Attempt {
-        run: action.into(),
-        attempt: 1,
-        action: action.into(),
-        surefoot: "0".into(),
-        boot_id: "b".into(),
-        blueprint: String::new(),
-        purge: false,
-    }
-}
-
-fn end() -> Record {
-    Record::End { result: "done".into(), in_place: 0, changed: 1 }
-}
 
 fn claims(thing: &str) -> Vec<ClaimTold> {
     vec![ClaimTold { thing: thing.into(), wants: "1".into() }]

@@ -103,6 +103,9 @@ pub trait Kind: DeserializeOwned + schemars::JsonSchema {
     /// As in `kind = "…"`.
     const NAME: &'static str;
 
+    /// Do its resources keep their names under another step's name (`was`), so that what was made for the old one is the new one's?
+    const OUTLIVES_STEP: bool = true;
+
     /// The resources, in order.
     ///
     /// # Errors
@@ -149,6 +152,8 @@ pub type Offering = fn(&Node, &dyn Context) -> Result<Option<Offer>, Refusal>;
 pub struct Entry {
     /// As in `kind = "…"`.
     pub name: &'static str,
+    /// [`Kind::OUTLIVES_STEP`].
+    pub outlives_step: bool,
     /// Settings to resources, in order.
     pub expand: Expand,
     /// Settings to what later steps can use.
@@ -171,6 +176,7 @@ impl Entry {
     pub const fn of<K: Kind>() -> Self {
         Self {
             name: K::NAME,
+            outlives_step: K::OUTLIVES_STEP,
             expand: expand::<K>,
             offer: offer::<K>,
             schema: schemars::SchemaGenerator::subschema_for::<K>,

@@ -95,6 +95,8 @@ struct Down {
 
 impl Kind for Settings {
     const NAME: &'static str = "nginx_site";
+    /// Its files have the step's name, and are in each other's way: of two sites of one name nginx serves one.
+    const OUTLIVES_STEP: bool = false;
 
     fn expand(self, cx: &dyn Context) -> Result<Vec<Box<dyn Resource>>> {
         let layout = Nginx::of(cx.facts())?.ok_or_else(|| unsupported(Self::NAME, cx))?;
