@@ -128,6 +128,36 @@ fn days(time: Duration) -> String {
     format!("{count} {unit}")
 }
 
+/// Bytes that some editors write before a text.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why nothing of a sort can be read from a text.
+fn unreadable(text: &[u8], error: &pem::Error) -> String {
+    match error {
+        pem::Error::NoItemsFound => none(text),
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("the line '-----END {}-----' is missing", String::from_utf8_lossy(end_marker))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// That there is nothing of a sort in a text, and what there is in its place.
+fn none(text: &[u8]) -> String {
+    if text.starts_with(MARK) {
+        return "it begins with a byte order mark (BOM): save it without".to_owned();
+    }
+    match text {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return "it is in UTF-16: save it as plain text".to_owned(),
+        // A sequence whose length takes one byte or two.
+        [0x30, 0x81 | 0x82, ..] | [0x30, 0x77, ..] => return "it is binary (DER or PKCS #12), not PEM".to_owned(),
+        _ => {}
+    }
+    let text = String::from_utf8_lossy(text);
+    let sort = text.lines().find_map(|line| line.strip_prefix("-----BEGIN ")?.trim_end().strip_suffix("-----"));
+    sort.map_or("there is none".to_owned(), |sort| format!("there is none, but a {sort}"))
+}
+
 /// A certificate, with those that follow it in its file.
 #[derive(Debug)]
 pub struct Certificate {
@@ -142,7 +172,11 @@ impl Certificate {
     pub fn parse(text: &[u8]) -> Result<Self, Flaw> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(text)
             .collect::<Result<_, _>>()
-            .map_err(|error| Flaw::Certificate(error.to_string()))?;
+            .map_err(|error| Flaw::Certificate(unreadable(text, &error)))?;
+        // With a mark before it the first one is none, to nginx too, and the next would be taken for it.
+        if chain.is_empty() || text.starts_with(MARK) {
+            return Err(Flaw::Certificate(none(text)));
+        }
         let certificate = Self { chain };
         certificate.leaf()?;
         Ok(certificate)
@@ -166,10 +200,7 @@ impl Certificate {
         if String::from_utf8_lossy(key).contains("ENCRYPTED") {
             return Err(Flaw::Key("it is encrypted, and nobody is there to type its passphrase".to_owned()));
         }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            pem::Error::NoItemsFound => Flaw::Key("there is none".to_owned()),
-            other => Flaw::Key(other.to_string()),
-        })?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| Flaw::Key(unreadable(key, &error)))?;
         let key = ring::sign::any_supported_type(&key)
             .map_err(|_| Flaw::Key("it is neither RSA of 2048 bits or more, nor ECDSA P-256 or P-384".to_owned()))?;
         let proves =

@@ -3,13 +3,14 @@
 //! Every child has its own process group, stdin from `/dev/null` (or from given bytes), `LC_ALL=C.UTF-8`, a known `PATH`, the
 //! network settings and a time limit. Its output is read line by line, bounded, and told to a [`Listen`]er as it comes.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+mod runner;
+mod said;
+
+use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -17,137 +18,19 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use self::said::{Collected, From, Heard, read_lines};
 use crate::failure::{Class, Fault, Ran};
-use crate::network::Network;
+
+pub use runner::{Deaf, Listen, Runner, Stream, Told};
 
 /// The `PATH` of every child: a sysadmin's shell often lacks the sbin folders.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a child may run where nobody said otherwise.
 pub const LIMIT: Duration = Duration::from_secs(120);
-/// Longest line that is kept; the rest of it is cut and marked.
-const LINE_BYTES: usize = 4096;
-/// Most bytes of either stream that are kept for the caller; more is read, told and dropped.
-const KEPT_BYTES: usize = 4 << 20;
 /// Becomes a program once it is told to, and ends where whoever would tell it is gone.
 const HOLD: &str = r#"read -r go && exec "$@" </dev/null"#;
 /// How long output may still come after the child is gone (a daemon it left behind may hold the pipe open for ever).
 const LINGER: Duration = Duration::from_millis(300);
-
-/// Which stream a line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-    /// Something that surefoot reports in the course of a command, such as who holds a lock.
-    Note,
-}
-
-/// What is told about a command while it runs.
-#[derive(Debug)]
-pub enum Told<'a> {
-    /// It was started. `argv` never holds a secret.
-    Started {
-        /// Number of the command in this process.
-        id: u64,
-        /// Program and arguments.
-        argv: &'a [String],
-    },
-    /// A line of its output, without the line end.
-    Line {
-        /// Number of the command.
-        id: u64,
-        /// Where from.
-        stream: Stream,
-        /// The line.
-        text: &'a str,
-    },
-    /// How far it is, where the command says so.
-    Progress {
-        /// Number of the command.
-        id: u64,
-        /// 0 to 100.
-        percent: f32,
-        /// What it is doing.
-        text: &'a str,
-    },
-    /// It ended.
-    Ended {
-        /// Number of the command.
-        id: u64,
-        /// Exit status, or 128 + signal.
-        exit: i32,
-        /// How long it ran.
-        took: Duration,
-    },
-}
-
-/// Somebody who wants to know what commands do.
-pub trait Listen: Send + Sync {
-    /// Called for each thing told, in order, on the thread that runs the command.
-    fn told(&self, told: Told<'_>);
-}
-
-/// Nobody listens.
-#[derive(Debug, Default)]
-pub struct Deaf;
-
-impl Listen for Deaf {
-    fn told(&self, _: Told<'_>) {}
-}
-
-/// Starts commands: holds who listens, how this host reaches others, and how often we were asked to stop.
-#[derive(Clone)]
-pub struct Runner {
-    listener: Arc<dyn Listen>,
-    network: Arc<Mutex<Arc<Network>>>,
-    next: Arc<AtomicU64>,
-    stop: Arc<AtomicUsize>,
-}
-
-impl std::fmt::Debug for Runner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").finish_non_exhaustive()
-    }
-}
-
-impl Runner {
-    /// `stop` counts SIGINT and SIGTERM: the second ends the child.
-    pub fn new(listener: Arc<dyn Listen>, stop: Arc<AtomicUsize>) -> Self {
-        Self { listener, network: Arc::default(), next: Arc::new(AtomicU64::new(1)), stop }
-    }
-
-    /// A runner that nobody listens to and nobody stops.
-    pub fn quiet() -> Self {
-        Self::new(Arc::new(Deaf), Arc::default())
-    }
-
-    /// How this host reaches others.
-    pub fn network(&self) -> Arc<Network> {
-        self.network.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// From now on every child, apt and our own client reach others in this way.
-    pub fn use_network(&self, network: Network) {
-        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(network);
-    }
-
-    /// How often we were asked to stop.
-    pub fn stops(&self) -> usize {
-        self.stop.load(Ordering::SeqCst)
-    }
-
-    /// Tells a line that belongs to no command, such as who holds a lock that is waited for.
-    pub fn note(&self, text: &str) {
-        self.listener.told(Told::Line { id: 0, stream: Stream::Note, text });
-    }
-
-    /// Tells how far the command in hand is.
-    pub fn progress(&self, percent: f32, text: &str) {
-        self.listener.told(Told::Progress { id: 0, percent, text });
-    }
-}
 
 /// What a command left behind.
 #[derive(Clone, Debug)]
@@ -466,84 +349,6 @@ impl<'a> Command<'a> {
     }
 }
 
-#[derive(Clone, Copy)]
-enum From {
-    Child(Stream),
-    Status,
-}
-
-enum Heard {
-    Line(From, String),
-    Exit(std::io::Result<std::process::ExitStatus>),
-}
-
-#[derive(Default)]
-struct Collected {
-    out: String,
-    err: String,
-    tail: VecDeque<String>,
-}
-
-impl Collected {
-    fn add(&mut self, stream: Stream, text: String) {
-        let kept = if stream == Stream::Out { &mut self.out } else { &mut self.err };
-        if kept.len() + text.len() < KEPT_BYTES {
-            kept.push_str(&text);
-            kept.push('\n');
-        }
-        if !text.trim().is_empty() {
-            if self.tail.len() == 40 {
-                self.tail.pop_front();
-            }
-            self.tail.push_back(text);
-        }
-    }
-}
-
-/// Sends the lines of `pipe`; a line ends at `\n` or, for programs that draw progress bars, at `\r`.
-fn read_lines(pipe: impl Read + Send + 'static, from: From, send: mpsc::Sender<Heard>) {
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(pipe);
-        let mut line: Vec<u8> = Vec::new();
-        let mut cut = false;
-        while let Ok(buffer) = reader.fill_buf() {
-            if buffer.is_empty() {
-                break;
-            }
-            let used = buffer.len();
-            for &byte in buffer {
-                if byte == b'\n' || byte == b'\r' {
-                    if (byte == b'\n' || !line.is_empty()) && send.send(Heard::Line(from, text(&line, cut))).is_err() {
-                        return;
-                    }
-                    line.clear();
-                    cut = false;
-                } else if line.len() < LINE_BYTES {
-                    line.push(byte);
-                } else {
-                    cut = true;
-                }
-            }
-            reader.consume(used);
-        }
-        if !line.is_empty() {
-            drop(send.send(Heard::Line(from, text(&line, cut))));
-        }
-    });
-}
-
-/// A line as text: bytes that are not UTF-8 and control characters replaced, cuts marked.
-fn text(line: &[u8], cut: bool) -> String {
-    let mut text: String = String::from_utf8_lossy(line)
-        .chars()
-        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
-        .collect();
-    if cut {
-        text.push_str(" […cut]");
-    }
-    text
-}
-
 /// `C.UTF-8` where the C library has it (in locale-archive, as a folder, or built in since glibc 2.35), else `C`.
 fn locale() -> &'static str {
     let known = ["/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8"];
@@ -551,106 +356,4 @@ fn locale() -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn output_exit_and_input() {
-        let runner = Runner::quiet();
-        let output = Command::new("sh").args(["-c", "cat; echo e >&2; exit 3"]).stdin("in").output(&runner).unwrap();
-        assert_eq!((output.stdout.as_str(), output.stderr.as_str(), output.ran.exit), ("in\n", "e\n", Some(3)));
-    }
-
-    #[test]
-    fn what_is_hopeless_is_ended() {
-        let hopeless = |line: &str| line == "never";
-        let command = Command::new("sh").args(["-c", "echo so far; echo never; exec sleep 600"]).never_killed();
-        let output = command.give_up_when(&hopeless).output(&Runner::quiet()).unwrap();
-        assert_eq!((output.stdout.as_str(), output.ran.signal), ("so far\nnever\n", Some(15)));
-    }
-
-    #[test]
-    fn data_is_not_told() {
-        #[derive(Default)]
-        struct Lines(Mutex<Vec<String>>);
-        impl Listen for Lines {
-            fn told(&self, told: Told<'_>) {
-                if let Told::Line { text, .. } = told {
-                    self.0.lock().unwrap().push(text.to_owned());
-                }
-            }
-        }
-        let lines = Arc::new(Lines::default());
-        let runner = Runner::new(lines.clone(), Arc::default());
-        let command = || Command::new("sh").args(["-c", "echo out; sleep 0.1; echo err >&2"]);
-        assert_eq!(command().data().output(&runner).unwrap().stdout, "out\n");
-        assert_eq!(*lines.0.lock().unwrap(), ["err"]);
-        command().output(&runner).unwrap();
-        assert_eq!(*lines.0.lock().unwrap(), ["err", "out", "err"]);
-    }
-
-    #[test]
-    fn a_limit_ends_the_whole_group() {
-        let runner = Runner::quiet();
-        let began = Instant::now();
-        let command = Command::new("sh").args(["-c", "sleep 30 & sleep 30"]).limit(Duration::from_millis(200));
-        let error = command.output(&runner).unwrap_err();
-        assert_eq!(Fault::class_of(&error), Class::Timeout);
-        assert!(began.elapsed() < Duration::from_secs(5));
-    }
-
-    #[test]
-    fn a_daemon_that_keeps_the_pipe_is_not_waited_for() {
-        let began = Instant::now();
-        let output = Command::new("sh").args(["-c", "sleep 20 & echo x"]).output(&Runner::quiet()).unwrap();
-        assert_eq!(output.stdout, "x\n");
-        assert!(began.elapsed() < Duration::from_secs(5));
-    }
-
-    #[test]
-    fn status_lines_come_by_their_own_pipe() {
-        let lines = Mutex::new(Vec::new());
-        let hook = |line: &str| lines.lock().unwrap().push(line.to_owned());
-        Command::new("sh").args(["-c", "echo hello >&$0", "{}"]).on_status(&hook).output(&Runner::quiet()).unwrap();
-        assert_eq!(*lines.lock().unwrap(), ["hello"]);
-    }
-
-    #[test]
-    fn a_program_begins_only_after_its_pid_was_taken_down() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("began").display().to_string();
-        let touch = || Command::new("sh").args(["-c", "echo $$ >\"$1\"; cat", "sh", &file]);
-        let refused = |_| anyhow::bail!("the disk is full");
-        let error = touch().on_start(&refused).output(&Runner::quiet()).unwrap_err();
-        assert_eq!(error.to_string(), "the disk is full");
-        assert!(!std::path::Path::new(&file).exists());
-
-        let pid = std::cell::Cell::new(0);
-        let taken = |began| {
-            assert!(!std::path::Path::new(&file).exists());
-            pid.set(began);
-            Ok(())
-        };
-        assert!(touch().on_start(&taken).output(&Runner::quiet()).unwrap().ok());
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{}\n", pid.get()));
-    }
-
-    #[test]
-    fn control_characters_and_long_lines_are_made_harmless() {
-        assert_eq!(text(b"a\x1b[31mb", false), "a\u{fffd}[31mb");
-        assert_eq!(text(b"a", true), "a […cut]");
-    }
-
-    #[test]
-    fn who_writes_its_status_does_not_wait_for_itself_to_read_it() {
-        let script = r#"pipe=$(readlink /proc/$$/fd/{}); readlink /proc/$$/fd/* | grep -cxF "$pipe""#;
-        let command = Command::new("sh").args(["-c", script]).on_status(&|_| ());
-        assert_eq!(command.output(&Runner::quiet()).unwrap().stdout.trim(), "1");
-    }
-
-    #[test]
-    fn a_missing_program_is_named() {
-        let error = Command::new("no-such-program").output(&Runner::quiet()).unwrap_err();
-        assert!(error.to_string().contains("'no-such-program'"), "{error}");
-    }
-}
+mod tests;

@@ -190,10 +190,11 @@ impl Facts {
     }
 }
 
-/// What nginx.conf says below `root`; none where it cannot be read, or says nothing.
+/// What nginx.conf says below `root`, with the files that it names one by one; none where it cannot be read, or says nothing.
 fn nginx(root: &Path) -> Option<nginx::Config> {
     let text = read(root, layout::NGINX_CONF.trim_start_matches('/'));
-    (!text.is_empty()).then(|| nginx::Config::read(&text))
+    let part = |path: &str| read(root, path.trim_start_matches('/'));
+    (!text.is_empty()).then(|| nginx::Config::read(&text).with_parts(&part))
 }
 
 /// The text of a small file below `root` without white space around it; empty where it cannot be read.

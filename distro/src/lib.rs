@@ -27,6 +27,7 @@ pub mod openpgp;
 pub mod os;
 pub mod packages;
 pub mod patience;
+mod pattern;
 mod rpm;
 pub mod selinux;
 pub mod services;

@@ -27,11 +27,11 @@ use anyhow::Result;
 use crate::{Class, Command, Fault, Runner};
 
 pub use amqp::{Amqp, AmqpLogin, amqp_login};
-pub use http::{HttpAnswer, Question, http_here, http_probe, http_question, split_url};
+pub use http::{HttpAnswer, Question, SITES_AT, http_here, http_probe, http_question, split_url};
 pub use management::Management;
 pub use mongodb::{Mongodb, Refusal, SERIES, Said};
 pub use postgres::{PgAnswer, PgLogin, Row, md5_verifier, postgres_ask, scram_verifier};
-pub use redis::{Login, Ping, RedisData, RedisQuestion, redis_data, redis_ping};
+pub use redis::{Login, Ping, RedisData, RedisQuestion, State as RedisState, redis_data, redis_hash, redis_ping};
 
 /// How long a name may take to be looked up: the resolver tries two name servers twice, 5 s each.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(25);

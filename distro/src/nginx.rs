@@ -1,8 +1,14 @@
 //! What a configuration of nginx says: which files it reads besides, as whom it works, which servers it has.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+mod included;
+mod tokens;
+
+use std::net::IpAddr;
 use std::ops::Range;
+
+use self::tokens::tokens;
+use crate::net::SITES_AT;
+use crate::pattern::is_like;
 
 /// Longest name that nginx has room for in its table, where nobody made that larger.
 pub const IN_TABLE: usize = 46;
@@ -95,15 +101,21 @@ pub struct Config {
 impl Config {
     /// Reads a text.
     pub fn read(text: &str) -> Self {
+        Self::read_in(text, "")
+    }
+
+    /// Reads a text that is included in a `block`; outside of all, where that is empty.
+    fn read_in(text: &str, block: &str) -> Self {
         let mut config = Self::default();
         // For each block that is open: its first word, and the server that it is.
         let mut blocks: Vec<(String, Option<Server>)> = Vec::new();
+        blocks.extend((!block.is_empty()).then(|| (block.to_owned(), None)));
         let mut words: Vec<(String, usize)> = Vec::new();
         for (token, at) in tokens(text) {
             match token.as_str() {
                 "{" => {
                     let (first, begin) = words.first().cloned().unwrap_or_default();
-                    let stream = blocks.iter().any(|(word, _)| ["stream", "mail"].contains(&word.as_str()));
+                    let stream = blocks.iter().any(|(word, _)| passes_on(word));
                     let server = Server { place: begin..begin, stream, ..Server::default() };
                     let is_server = words.len() == 1 && first == "server";
                     blocks.push((first, is_server.then_some(server)));
@@ -138,8 +150,8 @@ impl Config {
             }
             ([.., (_, Some(server))], ["listen", to, how @ ..]) => {
                 let has = |one: &[&str]| how.iter().any(|word| one.contains(word));
-                let is_udp = has(&["udp"]);
-                server.ports.extend(port(to).filter(|_| !is_udp));
+                let is_udp = has(&["udp", "quic"]);
+                server.ports.extend(ports(to).into_iter().flatten().filter(|_| !is_udp));
                 server.listens.push(Listen {
                     everywhere: everywhere(to).filter(|_| !is_udp),
                     single: single(to).filter(|_| !is_udp),
@@ -151,7 +163,7 @@ impl Config {
             }
             ([.., (_, Some(server))], ["root", folder]) => server.root = Some((*folder).to_owned()),
             ([(block, None)], ["include", pattern]) if block == "http" => self.includes.push((*pattern).to_owned()),
-            ([(block, None)], ["include", pattern]) if block == "stream" => self.streams.push((*pattern).to_owned()),
+            ([(block, None)], ["include", pattern]) if passes_on(block) => self.streams.push((*pattern).to_owned()),
             ([], ["include", pattern]) => self.outside.push((*pattern).to_owned()),
             // Without a group of its own it is that of the same name.
             ([], ["user", .., group]) => self.group = Some((*group).to_owned()),
@@ -161,47 +173,22 @@ impl Config {
 
     /// Does it include, for all sites, what is named `name` in the folder `folder`?
     pub fn includes(&self, folder: &str, name: &str) -> bool {
-        any_fits(&self.includes, folder, name)
-    }
-
-    /// The servers of `text`, which is what is named `name` in the folder `folder`; none where it does not include that.
-    pub fn servers_of(&self, folder: &str, name: &str, text: &str) -> Vec<Server> {
-        let [sites, streams, outside] =
-            [&self.includes, &self.streams, &self.outside].map(|patterns| any_fits(patterns, folder, name));
-        if !sites && !streams && !outside {
-            return Vec::new();
-        }
-        let mut servers = Self::read(text).servers;
-        servers.iter_mut().for_each(|server| server.stream |= streams && !sites);
-        servers
-    }
-
-    /// The folders of what it includes, but for those that are patterns themselves.
-    pub fn folders(&self) -> BTreeSet<String> {
-        let patterns = [&self.includes, &self.streams, &self.outside].into_iter().flatten();
-        patterns.map(|pattern| place(pattern).0).filter(|folder| !folder.contains('*')).collect()
-    }
-}
-
-/// Folder and name of a pattern. A path that is not absolute is one from the folder of nginx.conf.
-fn place(pattern: &str) -> (String, &str) {
-    let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
-    let folder = if pattern.starts_with('/') { folder.to_owned() } else { format!("/etc/nginx/{folder}") };
-    (folder.trim_end_matches('/').to_owned(), name)
-}
-
-fn any_fits(patterns: &[String], folder: &str, name: &str) -> bool {
-    let fits = |pattern: &String| {
-        let (within, names) = place(pattern);
-        let is_named = match names.split_once('*') {
-            Some((begin, end)) => {
-                name.len() >= begin.len() + end.len() && name.starts_with(begin) && name.ends_with(end)
-            }
-            None => names == name,
+        let fits = |pattern: &String| {
+            let pattern = absolute(pattern);
+            pattern.rsplit_once('/').is_some_and(|(within, names)| within == folder && is_like(name, names))
         };
-        within == folder && is_named
-    };
-    patterns.iter().any(fits)
+        self.includes.iter().any(fits)
+    }
+}
+
+/// Is it a block whose servers pass connections on?
+fn passes_on(block: &str) -> bool {
+    ["stream", "mail"].contains(&block)
+}
+
+/// A path that is not absolute is one from the folder of nginx.conf.
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/etc/nginx/{path}") }
 }
 
 /// What keeps a site from its ports that listens on all addresses.
@@ -239,7 +226,7 @@ pub fn obstacle(servers: &[&Server], ports: &[u16], ipv6: bool) -> Option<(usize
         }
         let (address, _) = listen.single.filter(|(address, _)| ipv6 || address.is_ipv4())?;
         // Ours is asked there, too.
-        let is_ours = address == Ipv4Addr::LOCALHOST;
+        let is_ours = address == SITES_AT;
         (is_ours || !is_taken((address.is_ipv6(), port))).then_some(Obstacle::Single)
     };
     let found = |(n, server): (usize, &&Server)| {
@@ -248,13 +235,15 @@ pub fn obstacle(servers: &[&Server], ports: &[u16], ipv6: bool) -> Option<(usize
     servers.iter().enumerate().find_map(found)
 }
 
-/// `443`, `*:443`, `[::]:443`, `127.0.0.1`; none for a socket file.
-fn port(listen: &str) -> Option<u16> {
+/// `443`, `*:443`, `[::]:443`, `127.0.0.1`, and from `8000-8010` all of these; none for a socket file.
+fn ports(listen: &str) -> Option<std::ops::RangeInclusive<u16>> {
     if listen.starts_with("unix:") {
         return None;
     }
     let last = listen.rsplit(':').next().unwrap_or(listen);
-    Some(last.parse().unwrap_or(80))
+    let range = last.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    let port = last.parse().unwrap_or(80);
+    Some(range.unwrap_or(port..=port))
 }
 
 /// `443`, `*:443`, `0.0.0.0:443` and `[::]:443`, which is of IPv6.
@@ -279,38 +268,6 @@ fn single(listen: &str) -> Option<(IpAddr, u16)> {
     };
     let address: IpAddr = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
     Some((address, port.parse().ok()?)).filter(|(address, _)| !address.is_unspecified())
-}
-
-/// Words, `{`, `}` and `;`, without comments and quotes, each with where it begins.
-fn tokens(text: &str) -> Vec<(String, usize)> {
-    let mut tokens = Vec::new();
-    let (mut word, mut begin) = (String::new(), 0);
-    let mut quote = None;
-    let mut comment = false;
-    for (at, c) in text.char_indices() {
-        if word.is_empty() && quote.is_none() {
-            begin = at;
-        }
-        match (comment, quote) {
-            (true, _) => comment = c != '\n',
-            (_, Some(open)) if c == open => quote = None,
-            (_, Some(_)) => word.push(c),
-            _ => match c {
-                '#' if word.is_empty() => comment = true,
-                '"' | '\'' => quote = Some(c),
-                c if "{};".contains(c) || c.is_whitespace() => {
-                    if !word.is_empty() {
-                        tokens.push((std::mem::take(&mut word), begin));
-                    }
-                    if !c.is_whitespace() {
-                        tokens.push((c.to_string(), at));
-                    }
-                }
-                c => word.push(c),
-            },
-        }
-    }
-    tokens
 }
 
 #[cfg(test)]
@@ -373,6 +330,8 @@ mod tests {
         assert_eq!(told, wanted.map(|(names, ports)| (names.to_owned(), ports)));
         assert_eq!(&text[found[2].place.clone()], "server { server_name e; }");
         assert!(text[found[0].place.clone()].starts_with("server { listen 80 default_server;"));
+        let range = Config::read("server { listen 8080-8082; listen [::]:90; listen 443 quic; }").servers;
+        assert_eq!(range[0].ports, [8080, 8081, 8082, 90]);
         for text in ["", "}", "server", "server {", "server { listen"] {
             assert!(Config::read(text).servers.is_empty(), "{text}");
         }
@@ -408,7 +367,11 @@ mod tests {
             ("server { listen 80; } server { listen 10.0.0.5:80; }", None),
             ("server { listen 81; } server { listen 10.0.0.5:80; }", Some((1, "listen 10.0.0.5:80", Obstacle::Single))),
             ("server { listen 10.0.0.5:81; listen unix:/run/x; listen localhost:80; }", None),
-            ("server { listen 127.0.0.1; listen 80; }", Some((0, "listen 127.0.0.1", Obstacle::Single))),
+            // Of ours, those who ask there get the other: we ask it elsewhere.
+            ("server { listen 127.0.0.1; listen 80; }", None),
+            ("server { listen 127.0.0.1; }", Some((0, "listen 127.0.0.1", Obstacle::Single))),
+            ("server { listen 127.0.0.2; listen 80; }", Some((0, "listen 127.0.0.2", Obstacle::Single))),
+            ("server { listen 8080-8090; listen 10.0.0.5:443 quic; }", None),
             ("server { listen 80; listen [::1]:80; }", Some((0, "listen [::1]:80", Obstacle::Single))),
             ("server { listen 80; listen [::]:80; listen [::1]:80; }", None),
             (
@@ -427,28 +390,6 @@ mod tests {
         }
         let servers = Config::read("server { listen 80; listen [::1]:80; }").servers;
         assert_eq!(obstacle(&[&servers[0]], &[80], false), None);
-    }
-
-    #[test]
-    fn servers_of_what_it_includes() {
-        let config = Config::read(
-            "include /etc/nginx/tops/*.conf;\nstream { include /etc/nginx/streams/*.conf; }\n\
-             http { include mime.types; include vhosts.d/*.conf; include /srv/*/site; include /srv/sites/*; }\n",
-        );
-        let folders = ["/etc/nginx", "/etc/nginx/streams", "/etc/nginx/tops", "/etc/nginx/vhosts.d", "/srv/sites"];
-        assert_eq!(config.folders(), folders.map(str::to_owned).into());
-        for (folder, name, text, wanted) in [
-            ("/etc/nginx/vhosts.d", "a.conf", "server { }", Some(false)),
-            ("/etc/nginx/vhosts.d", "a.conf.rpmsave", "server { }", None),
-            ("/etc/nginx/vhosts.d", ".conf", "server { }", Some(false)),
-            ("/etc/nginx/conf.d", "a.conf", "server { }", None),
-            ("/srv/sites", "a.bak", "server { }", Some(false)),
-            ("/etc/nginx/streams", "a.conf", "server { }", Some(true)),
-            ("/etc/nginx/tops", "a.conf", "stream { server { } }", Some(true)),
-        ] {
-            let servers = config.servers_of(folder, name, text);
-            assert_eq!(servers.first().map(|server| server.stream), wanted, "{folder}/{name}");
-        }
     }
 
     #[test]

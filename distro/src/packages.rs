@@ -25,6 +25,9 @@ pub use logins::passwords;
 pub(crate) use logins::without_login;
 pub use solution::{Archive, Move, Solution};
 
+/// Where apt's own files are.
+const APT: &str = "/etc/apt";
+
 /// Is told the pid of every transaction, before it begins: none is ever killed by us, so a later run may have to wait for it.
 pub type Survivor<'a> = dyn Fn(u32) -> Result<()> + 'a;
 
@@ -368,8 +371,7 @@ impl Manager {
     /// Files that define repositories and that only root may read: what is in them, [`Manager::repositories`] does not tell.
     pub fn hidden_definitions(self) -> Vec<PathBuf> {
         match self {
-            // apt itself reads as the user who calls it.
-            Manager::Apt => Vec::new(),
+            Manager::Apt => apt::hidden(Path::new(APT)),
             Manager::Dnf | Manager::Yum => rpm::repos::hidden(Path::new(rpm::definition::FOLDER)),
             Manager::Zypper => rpm::repos::hidden(Path::new(zypper::FOLDER)),
         }
@@ -381,7 +383,7 @@ impl Manager {
     /// Where a file that defines some cannot be read.
     pub fn repositories(self, host: &Host) -> Result<Vec<Entry>> {
         match self {
-            Manager::Apt => Ok(apt::entries(Path::new("/etc/apt"))?.iter().map(apt::Entry::told).collect()),
+            Manager::Apt => Ok(apt::seen(Path::new(APT))?.iter().map(apt::Entry::told).collect()),
             Manager::Dnf => dnf::repositories(host),
             Manager::Yum => yum::repositories(host),
             Manager::Zypper => zypper::repositories(host),
@@ -417,7 +419,7 @@ impl Manager {
     /// The file in which it is told a proxy by the host's own settings; none where it is told none.
     pub fn own_proxy(self) -> Option<PathBuf> {
         match self.proxy_place() {
-            ProxyPlace::Files(..) => apt::own_proxy(Path::new("/etc/apt")),
+            ProxyPlace::Files(..) => apt::own_proxy(Path::new(APT)),
             ProxyPlace::Setting(_) => rpm::repos::own_proxy(&self.settings()).map(|proxy| proxy.file),
             ProxyPlace::Administrators(file) => zypper::own_proxy(Path::new(file)),
         }

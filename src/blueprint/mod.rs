@@ -27,7 +27,6 @@ mod stored;
 mod system;
 mod template;
 mod validate;
-mod wizard;
 
 pub use builtin::names as builtin_names;
 pub use document::Source;
@@ -36,13 +35,12 @@ pub use given::{Given, read_given};
 pub use inputs::Inputs;
 pub use model::{Blueprint, Step};
 pub use read::is_product;
-pub use resolve::{Ask, resolve};
+pub use resolve::{Ask, Question, resolve};
 pub use sample::MadeUp;
 pub use schema::schema;
-pub use spec::{InputSpec, Requires, Warning};
+pub use spec::{InputSpec, Requires, Sort, Warning};
 pub use stored::Stored;
 pub use system::is_meant;
-pub use wizard::Terminal;
 
 #[cfg(test)]
 mod tests;

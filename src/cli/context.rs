@@ -13,8 +13,9 @@ use clap::FromArgMatches;
 use distro::{Class, Facts, Fault, Host, Look, Runner, packages, selinux};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::wizard::Terminal;
 use super::{Cli, Command, Form, Talk};
-use crate::blueprint::{Ask, Terminal};
+use crate::blueprint::Ask;
 use crate::engine::event::{Bus, Event, Report, RunId, What};
 use crate::engine::failure::Failure;
 use crate::engine::redact::Redactor;

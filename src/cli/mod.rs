@@ -23,6 +23,7 @@ mod renew;
 mod status;
 mod uninstall;
 mod why;
+mod wizard;
 
 pub use context::main;
 

@@ -119,6 +119,7 @@ impl Product {
             context.redactor.learn(secret);
         }
         let others = if host.root { session::others(&store)? } else { HashMap::new() };
+        state.know_others(&others);
         let key = store::key(host)?;
         let mut renames = Vec::new();
         // Also where nothing is known yet: what is wrong with a step is told before an attempt begins.

@@ -223,7 +223,7 @@ impl<'s, 'a> Install<'s, 'a> {
     pub(super) fn probe(&self, id: &str, resource: &dyn Resource) -> Result<Probe> {
         let look = Look::new(self.session.host);
         plan::prefetch(&look, std::iter::once(resource))?;
-        plan::probe(&look, &self.session.state, &self.session.key, id, resource)
+        plan::probe(&look, &self.session.state, &self.session.key, id, resource, &[])
     }
 
     /// The verification: what was changed has to be seen in place.

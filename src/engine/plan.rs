@@ -1,6 +1,7 @@
 //! The plan: steps and resources with their probes, before anything is touched.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry as Entered;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 use distro::packages::Manager;
@@ -67,17 +68,18 @@ pub type Expand<'a> = dyn Fn(&Facts) -> Result<Vec<ExpandedStep>> + 'a;
 pub fn expand(expand: &Expand<'_>, facts: &Facts) -> Result<(Vec<Step>, Vec<Wanted>)> {
     let mut steps = Vec::new();
     let mut resources: Vec<Wanted> = Vec::new();
+    let (mut ids, mut things) = (BTreeSet::new(), HashMap::new());
     for step in expand(facts)? {
         for resource in step.resources {
             let id = id_of(&step.id, resource.as_ref());
-            if resources.iter().any(|(_, known, _)| *known == id) {
+            if !ids.insert(id.clone()) {
                 return Err(Fault::new(Class::Blueprint, format!("step '{}' asks for {id} twice", step.id))
                     .advice("give the second one another key, or leave it out")
                     .into());
             }
+            refuse_contradiction(&mut things, &step.id, resource.as_ref())?;
             resources.push((step.id.clone(), id, resource));
         }
-        refuse_contradiction(&resources, &step.id)?;
         steps.push(Step { id: step.id, kind: step.kind, skipped_by: step.skipped_by });
     }
     let manager = Manager::of(facts).unwrap_or(Manager::Apt);
@@ -88,26 +90,29 @@ pub fn expand(expand: &Expand<'_>, facts: &Facts) -> Result<(Vec<Step>, Vec<Want
     Ok((steps, resources))
 }
 
-/// Two steps that want a file, a key of one or the name of a site for themselves, each in its own way, would take turns at it for ever.
-fn refuse_contradiction(resources: &[Wanted], step: &str) -> Result<()> {
-    let single = ["file:", "key:", "site:"];
-    let claims = |of_step: bool| {
-        let wanted = resources.iter().filter(move |(id, _, _)| (id == step) == of_step);
-        wanted
-            .flat_map(|(id, _, resource)| resource.claims().into_iter().map(move |claim| (id, resource.sort(), claim)))
-    };
-    let others: Vec<_> = claims(false).collect();
-    for (_, sort, claim) in claims(true).filter(|(_, _, claim)| single.iter().any(|kind| claim.thing.starts_with(kind)))
-    {
+/// By the sort of a resource and the thing that it claims: the first step that does, and a digest of what that wants.
+type Things = HashMap<(&'static str, String), (String, String)>;
+
+/// Two steps that want a file, a key of one, the name of a site or a role for themselves, each in its own way, would take turns at it for ever. `things` are those of
+/// the steps before.
+fn refuse_contradiction(things: &mut Things, step: &str, resource: &dyn Resource) -> Result<()> {
+    let single = ["file:", "key:", "site:", "postgresql:"];
+    for claim in resource.claims() {
+        if !single.iter().any(|kind| claim.thing.starts_with(kind)) {
+            continue;
+        }
+        let wants = steps::digest(&[], &claim.wants);
         // What is edited by key may be made by another resource.
-        let differs = |other: &&(&String, &str, steps::Claim)| {
-            other.1 == sort && other.2.thing == claim.thing && other.2.wants != claim.wants
-        };
-        if let Some((other, _, _)) = others.iter().find(differs) {
-            let message = format!("steps '{other}' and '{step}' want one thing to be different: {}", claim.thing);
-            return Err(Fault::new(Class::Blueprint, message)
-                .advice("a host has one of it: leave one of the two out, or let both say the same")
-                .into());
+        match things.entry((resource.sort(), claim.thing)) {
+            Entered::Vacant(free) => drop(free.insert((step.to_owned(), wants))),
+            Entered::Occupied(taken) if taken.get().0 != step && taken.get().1 != wants => {
+                let (other, thing) = (&taken.get().0, &taken.key().1);
+                let message = format!("steps '{other}' and '{step}' want one thing to be different: {thing}");
+                return Err(Fault::new(Class::Blueprint, message)
+                    .advice("a host has one of it: leave one of the two out, or let both say the same")
+                    .into());
+            }
+            Entered::Occupied(_) => {}
         }
     }
     Ok(())
@@ -129,9 +134,14 @@ pub fn make(blueprint: &Expand<'_>, host: &Host, facts: &Facts, state: &State, k
     let (steps, resources) = expand(blueprint, facts)?;
     let look = Look::new(host);
     prefetch(&look, resources.iter().map(|(_, _, resource)| resource.as_ref()))?;
-    let mut entries = Vec::new();
+    let (mut entries, mut changing) = (Vec::new(), Vec::new());
     for (step, id, resource) in resources {
-        let probe = probe(&look, state, key, &id, resource.as_ref())?;
+        let probe = probe(&look, state, key, &id, resource.as_ref(), &changing)?;
+        if let Probe::Changes(_) = probe {
+            let files =
+                resource.claims().into_iter().map(|claim| claim.thing).filter(|thing| thing.starts_with("file:"));
+            changing.extend(files);
+        }
         entries.push(Entry { step, id, resource, probe });
     }
     let mut unnamed: Vec<String> =
@@ -174,12 +184,19 @@ impl std::fmt::Display for LookingAt {
     }
 }
 
-/// Probes one resource.
+/// Probes one resource; `changing`: names of claims that are changed before its turn.
 ///
 /// # Errors
 /// Where it had no answer that it should have had.
-pub fn probe(look: &Look<'_>, state: &State, key: &[u8], id: &str, resource: &dyn Resource) -> Result<Probe> {
-    let cx = Cx { host: look.host, look, memory: state, key, id, survivor: &|_| Ok(()) };
+pub fn probe(
+    look: &Look<'_>,
+    state: &State,
+    key: &[u8],
+    id: &str,
+    resource: &dyn Resource,
+    changing: &[String],
+) -> Result<Probe> {
+    let cx = Cx { host: look.host, look, memory: state, key, id, changing, survivor: &|_| Ok(()) };
     let probe = resource.probe(&cx).with_context(|| LookingAt(id.to_owned()))?;
     Ok(match probe {
         Probe::Changes(changes) if changes.is_empty() => Probe::InPlace(serde_json::Value::Null),
@@ -284,6 +301,9 @@ pub fn renames(steps: &[ExpandedStep], state: &State) -> Vec<Record> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use steps::resources::directory::Directory;
     use steps::resources::file::File;
     use steps::resources::trusted_keys::TrustedKeys;
@@ -308,6 +328,55 @@ mod tests {
         }
     }
 
+    /// Counts how often it is asked what it claims.
+    #[derive(Debug)]
+    struct Counted(usize, Rc<Cell<usize>>);
+
+    impl Resource for Counted {
+        fn sort(&self) -> &'static str {
+            "file"
+        }
+
+        fn key(&self) -> String {
+            self.0.to_string()
+        }
+
+        fn stage(&self) -> Stage {
+            Stage::Configure
+        }
+
+        fn claims(&self) -> Vec<steps::Claim> {
+            self.1.set(self.1.get() + 1);
+            vec![steps::Claim { thing: format!("file:{}", self.0), wants: Vec::new() }]
+        }
+
+        fn probe(&self, _: &Cx<'_>) -> Result<Probe> {
+            Ok(Probe::InPlace(serde_json::Value::Null))
+        }
+
+        fn apply(&self, _: &Cx<'_>, _: &[steps::Change]) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_resource_is_asked_once_however_many_there_are() {
+        let count = Rc::new(Cell::new(0));
+        let asked = count.clone();
+        let blueprint = move |_: &Facts| {
+            let steps = (0..50).map(|number| ExpandedStep {
+                id: format!("s{number}"),
+                kind: "file".into(),
+                was: None,
+                resources: vec![Box::new(Counted(number, asked.clone()))],
+                skipped_by: None,
+            });
+            Ok(steps.collect())
+        };
+        expand(&blueprint, &Facts::gather(std::path::Path::new("/")).unwrap()).unwrap();
+        assert_eq!(count.get(), 50);
+    }
+
     #[test]
     fn two_steps_cannot_want_one_file_to_be_different() {
         let file = |step: &str, path: &str, content: &str| -> Wanted {
@@ -325,7 +394,10 @@ mod tests {
             // Whichever sort of thing it is to be is told by the probes.
             (vec![file("a", "/x", "1"), folder("b")], false),
         ] {
-            let found = refuse_contradiction(&wanted, "b");
+            let mut things = Things::new();
+            let each = wanted.iter().map(|(step, _, resource)| (step, resource.as_ref()));
+            let found =
+                each.into_iter().try_for_each(|(step, resource)| refuse_contradiction(&mut things, step, resource));
             assert_eq!(found.is_err(), contradiction, "{wanted:?}");
             if let Err(error) = found {
                 assert_eq!(error.to_string(), "steps 'a' and 'b' want one thing to be different: file:/x");

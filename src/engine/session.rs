@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
     /// Looks at or changes a resource with everything that it may know.
     pub fn with_cx<T>(&self, look: &Look<'_>, id: &str, work: impl FnOnce(&Cx<'_>) -> Result<T>) -> Result<T> {
         let survivor = survivor(&self.journal);
-        work(&Cx { host: self.host, look, memory: &self.state, key: &self.key, id, survivor: &survivor })
+        work(&Cx { host: self.host, look, memory: &self.state, key: &self.key, id, changing: &[], survivor: &survivor })
     }
 
     /// For work in which the session goes on: what the journal remembers stays for it as it is now.
@@ -150,7 +150,15 @@ impl Apart<'_> {
     /// As [`Session::with_cx`].
     pub fn with_cx<T>(&self, id: &str, work: impl FnOnce(&Cx<'_>) -> Result<T>) -> Result<T> {
         let (look, survivor) = (Look::new(self.host), survivor(&self.journal));
-        work(&Cx { host: self.host, look: &look, memory: &self.memory, key: &self.key, id, survivor: &survivor })
+        work(&Cx {
+            host: self.host,
+            look: &look,
+            memory: &self.memory,
+            key: &self.key,
+            id,
+            changing: &[],
+            survivor: &survivor,
+        })
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Item {
     /// Keyed digests of everything that was ever written there.
     pub wrote: Vec<String>,
     /// Order of first intents: undo goes backwards.
-    pub order: usize,
+    pub order: isize,
     /// Was it begun to take it back, with nothing said of what came of it?
     pub going: bool,
     /// Did it stay when it was to be taken back, as somebody had changed it since? It is theirs then, and the next intent is a first one.
@@ -135,7 +135,9 @@ pub struct State {
     pub last: Option<LastRun>,
     /// A package transaction that may still run: pid and start time.
     pub child: Option<(u32, u64)>,
-    order: usize,
+    order: isize,
+    /// Things that other products claim.
+    shared: BTreeSet<String>,
 }
 
 impl State {
@@ -340,7 +342,8 @@ impl State {
     /// transaction brought it.
     fn intend(&mut self, resource: &str, told: &ItemTold, earlier: bool) {
         self.order += 1;
-        let order = self.order;
+        // It is handed over last made first. Within this product it keeps its place.
+        let order = if earlier { self.place_of(told).unwrap_or(-self.order) } else { self.order };
         let new = Item {
             item: told.item.clone(),
             undo: told.undo.clone(),
@@ -358,6 +361,9 @@ impl State {
             Some(known) => {
                 known.wrote.extend(new.wrote);
                 (known.going, known.left) = (false, false);
+                if earlier {
+                    known.order = order;
+                }
                 let remained = match (&known.undo, &told.undo) {
                     (Undo::PurgePackage { .. }, _) => Some(false),
                     (Undo::RemovePackage { remains, .. }, Undo::RemovePackage { .. }) => Some(*remains),
@@ -375,6 +381,11 @@ impl State {
             }
             None => entry.items.push(new),
         }
+    }
+
+    fn place_of(&self, told: &ItemTold) -> Option<isize> {
+        let mut items = self.resources.values().flat_map(|entry| &entry.items);
+        items.find(|item| item.item == told.item && item.undo == told.undo).map(|item| item.order)
     }
 
     /// All parts that are not taken back yet, last intended first, with the resource they are of.
@@ -396,10 +407,21 @@ impl State {
 
     /// Is `thing` claimed here, and what is wanted of it?
     pub fn wants(&self, thing: &str) -> Option<(&str, &str)> {
+        self.wants_one(|claimed| claimed == thing)
+    }
+
+    /// The same of the first thing that `is_it`.
+    pub fn wants_one(&self, is_it: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
         self.resources.iter().find_map(|(resource, entry)| {
-            let claim = entry.wants().iter().find(|claim| claim.thing == thing)?;
+            let claim = entry.wants().iter().find(|claim| is_it(&claim.thing))?;
             Some((resource.as_str(), claim.wants.as_str()))
         })
+    }
+
+    /// Other products of this host, by their names, claim these things.
+    pub fn know_others(&mut self, others: &HashMap<String, State>) {
+        let entries = others.values().flat_map(|state| state.resources.values());
+        self.shared = entries.flat_map(Entry::wants).map(|claim| claim.thing.clone()).collect();
     }
 }
 
@@ -417,6 +439,10 @@ impl steps::Memory for State {
         let items = self.resources.get(resource).into_iter().flat_map(|entry| &entry.items);
         let made = items.filter(|item| matches!(item.undo, Undo::RestoreKey { original: None, .. }));
         made.map(|item| (item.item.as_str(), item.wrote.as_slice())).collect()
+    }
+
+    fn is_shared(&self, thing: &str) -> bool {
+        self.shared.contains(thing)
     }
 
     fn begun(&self, resource: &str) -> bool {

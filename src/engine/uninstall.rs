@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use distro::{Class, Fault, Host, Look, services};
 use steps::resources::packages::Going;
 use steps::undo::{Undo, UndoCx, Undone};
-use steps::{Stage, resources};
+use steps::{KeyFormat, Stage, resources};
 
 use super::event::What;
 use super::journal::{Journal, Record, UndoOutcome};
@@ -61,7 +61,8 @@ pub fn take_back(
             }
             continue;
         }
-        if let Some((product, theirs)) = claimant(ours(session), of, &resource, &item, others) {
+        let claimed = claimant(ours(session), of, &resource, &item, others);
+        if let Some((product, theirs)) = claimed.or_else(|| user_within(ours(session), of, &item, purge, others)) {
             match &item.undo {
                 Undo::UnitEnabled { unit, .. } | Undo::UnitRunning { unit, .. } => {
                     reloads.entry(unit.clone()).or_default();
@@ -88,7 +89,7 @@ pub fn take_back(
                         let thing = format!("file:{path}");
                         item.left
                             || holding.contains(path)
-                            || claimant_of(ours(session), of, &[thing], others).is_some()
+                            || claimant_of(ours(session), of, &|claimed| claimed == thing, others).is_some()
                     }
                     _ => false,
                 };
@@ -223,9 +224,12 @@ fn things(state: &State, resource: &str, item: &Item) -> Vec<String> {
         Undo::RemovePackage { name, .. } | Undo::PurgePackage { name } => vec![format!("package:{name}")],
         // A set of packages has parts for the services that were stopped for an upgrade.
         Undo::UnitRunning { unit, .. } => vec![format!("unit:{unit}")],
+        // Of several keys of one resource each is for itself.
+        Undo::RestoreKey { format: KeyFormat::Colon, path, key, .. } => vec![format!("key:{path}#{key}")],
         // The file around a key is claimed by all whose keys are in it.
         Undo::RestoreKey { .. } => claims.filter(|thing| thing.starts_with("key:")).collect(),
-        _ => claims.collect(),
+        // The name of a site is nothing that goes with one of its files: it may have another one by now.
+        _ => claims.filter(|thing| !thing.starts_with("site:")).collect(),
     }
 }
 
@@ -237,17 +241,34 @@ fn claimant(
     item: &Item,
     others: &HashMap<String, State>,
 ) -> Option<(String, String)> {
-    claimant_of((product, state), of, &things(state, resource, item), others)
+    let things = things(state, resource, item);
+    claimant_of((product, state), of, &|thing| things.iter().any(|one| one == thing), others)
 }
 
-/// Who else claims one of `things`.
+/// Who else uses something in a folder that would go with everything in it.
+fn user_within(
+    ours: (&str, &State),
+    of: &dyn Fn(&str) -> bool,
+    item: &Item,
+    purge: bool,
+    others: &HashMap<String, State>,
+) -> Option<(String, String)> {
+    let Undo::RemoveFolder { path } = &item.undo else { return None };
+    let is_within = |thing: &str| {
+        let named = thing.split_once(':').map_or("", |(_, named)| named);
+        named.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
+    };
+    if purge && item.data { claimant_of(ours, of, &is_within, others) } else { None }
+}
+
+/// Who else claims something that `is_it`.
 fn claimant_of(
     (product, state): (&str, &State),
     of: &dyn Fn(&str) -> bool,
-    things: &[String],
+    is_it: &dyn Fn(&str) -> bool,
     others: &HashMap<String, State>,
 ) -> Option<(String, String)> {
-    let claims_it = |entry: &Entry| entry.wants().iter().any(|claim| things.contains(&claim.thing));
+    let claims_it = |entry: &Entry| entry.wants().iter().any(|claim| is_it(&claim.thing));
     let staying = state.resources.iter().filter(|(id, entry)| !of(id) && claims_it(entry));
     if let Some(id) = staying.map(|(id, _)| id).min() {
         return Some((product.to_owned(), id.clone()));
@@ -255,7 +276,7 @@ fn claimant_of(
     let mut names: Vec<&String> = others.keys().collect();
     names.sort();
     names.into_iter().find_map(|product| {
-        let theirs = things.iter().find_map(|thing| others[product].wants(thing))?;
+        let theirs = others[product].wants_one(is_it)?;
         Some((product.clone(), theirs.0.to_owned()))
     })
 }

@@ -25,9 +25,28 @@ const NAME: usize = 36;
 /// Columns that are kept for what is done, where the name is long.
 const HOW: usize = 16;
 
+/// What becomes of a row that is longer than the screen is wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Long {
+    /// It is one line all the same: there is no screen.
+    Whole,
+    /// What is done goes on below, in its column.
+    Wrapped,
+    /// Its end is left out, for a plan that has to be one screen.
+    Cut,
+}
+
 /// `plan` as text, ending in a line end.
 pub fn plan_view(plan: &PlanTold, options: &Options) -> String {
-    let rows_free = options.rows.filter(|_| options.verbosity < Verbosity::Verbose);
+    let Some(rows) = options.rows else { return text(plan, options, Long::Whole, None) };
+    let wrapped = text(plan, options, Long::Wrapped, None);
+    if options.verbosity >= Verbosity::Verbose || wrapped.lines().count() < rows {
+        return wrapped;
+    }
+    text(plan, options, Long::Cut, Some(rows))
+}
+
+fn text(plan: &PlanTold, options: &Options, long: Long, rows_free: Option<usize>) -> String {
     let style = &options.style;
     let mut out = vec![heading(plan, style)];
     let steps: Vec<(&StepTold, Vec<Row>)> =
@@ -56,7 +75,7 @@ pub fn plan_view(plan: &PlanTold, options: &Options) -> String {
         out.push(fit(style, &format!("{}  {words}", style.paint(Ink::Strong, &title))));
         let shown = shown(rows.len(), most);
         for row in &rows[..shown] {
-            out.extend(row.lines(style, (sort, name), rows_free.is_some()));
+            out.extend(row.lines(style, (sort, name), long));
         }
         if shown < rows.len() {
             out.push(more(rows.len() - shown));
@@ -134,20 +153,25 @@ struct Row {
 }
 
 impl Row {
-    /// With the widths of the columns of sorts and names; without `cut` nothing is left out.
-    fn lines(&self, style: &Style, (sort_width, name): (usize, usize), cut: bool) -> Vec<String> {
+    /// With the widths of the columns of sorts and names.
+    fn lines(&self, style: &Style, (sort_width, name): (usize, usize), long: Long) -> Vec<String> {
         let width = style.width.saturating_sub(6);
-        let (sort, how) = (padded(&self.sort, sort_width), &self.how);
+        let (cut, how) = (long == Long::Cut, &self.how);
         let mark = style.paint(self.ink, &self.mark.to_string());
+        let begin = format!("  {mark} {} ", padded(&self.sort, sort_width));
         let line = if self.what.is_empty() {
-            format!("  {mark} {sort} {how}")
+            format!("{begin}{how}")
         } else {
             // A name is seldom cut, and at its beginning: the end of a path tells more.
-            let most = style.width.saturating_sub(4 + sort_width + 1 + 2 + columns(how).min(HOW));
+            let most = style.width.saturating_sub(columns(&begin) + 2 + columns(how).min(HOW));
             let what = if cut { end(style, &self.what, most) } else { self.what.clone() };
-            format!("  {mark} {sort} {}  {how}", padded(&what, name))
+            format!("{begin}{}  {how}", padded(&what, name))
         };
-        let mut lines = vec![if cut { fit(style, &line) } else { line.trim_end().to_owned() }];
+        let mut lines = match long {
+            Long::Cut => vec![fit(style, &line)],
+            Long::Wrapped if columns(line.trim_end()) > style.width => self.wrapped(style, &begin, name),
+            Long::Wrapped | Long::Whole => vec![line.trim_end().to_owned()],
+        };
         lines.extend(self.diff.iter().map(|line| {
             let line = if cut { style.cut(line, width).into_owned() } else { line.clone() };
             let ink = match line.as_bytes().first() {
@@ -158,6 +182,28 @@ impl Row {
             format!("      {}", style.paint(ink, &line))
         }));
         lines
+    }
+
+    /// After `begin`, with what is done in its column, or below the name, where that takes fewer lines or the column would break a path in two.
+    fn wrapped(&self, style: &Style, begin: &str, name: usize) -> Vec<String> {
+        let below = columns(begin);
+        let column = if self.what.is_empty() { below } else { below + name + 2 };
+        let wrap = |column: usize| -> Vec<String> {
+            let lines = style.wrap(&self.how, style.width.saturating_sub(column));
+            lines.iter().map(|line| " ".repeat(column) + line).collect()
+        };
+        let (beside, under) = (wrap(column), wrap(below));
+        let head = format!("{begin}{}", self.what);
+        let is_beside = self.what.is_empty() || columns(&self.what) <= name;
+        let is_whole = self.how.split_whitespace().all(|word| column + columns(word) <= style.width);
+        let is_under = !self.what.is_empty() && (!is_whole || under.len() + usize::from(is_beside) < beside.len());
+        let lines = if is_under { under } else { beside };
+        if is_under || !is_beside {
+            return std::iter::once(head).chain(lines).collect();
+        }
+        let mut lines = lines.into_iter();
+        let first = lines.next().unwrap_or_default();
+        std::iter::once(padded(&head, column) + first.trim_start()).chain(lines).collect()
     }
 }
 

@@ -468,6 +468,16 @@ fn a_plan() {
 }
 
 #[test]
+fn a_plan_is_cut_only_where_it_is_no_screen() {
+    let text = |rows| plan_view(&plan(), &Options { style: UNICODE, verbosity: Verbosity::Normal, rows: Some(rows) });
+    let (small, large) = (text(26), text(32));
+    assert!(small.contains('…') && small.lines().all(|line| columns(line) <= 80), "{small}");
+    assert!(!large.contains('…') && large.lines().count() < 32, "{large}");
+    let pending = "needs package redis-server is\n                                                 not installed yet\n";
+    assert!(large.contains(pending) && !small.contains(pending), "{large}");
+}
+
+#[test]
 fn a_long_plan_is_one_screen() {
     let mut long = plan();
     let file = |n: usize| resource(&format!("site/file:/etc/{n}"), Answer::Changes, vec![change("file", "create")]);

@@ -118,7 +118,11 @@ pub trait Memory {
     fn has_made(&self, _resource: &str, _item: &str) -> bool {
         false
     }
-    /// Was a change of `resource` (its `step/type:key`) begun that has no outcome yet, as after a kill?
+    /// Does another product of this host claim `thing`?
+    fn is_shared(&self, _thing: &str) -> bool {
+        false
+    }
+    /// Was a change of `resource` (its `step/type:key`) begun that has no outcome yet, as after a kill, or that failed?
     fn begun(&self, _resource: &str) -> bool {
         false
     }
@@ -136,6 +140,8 @@ pub struct Cx<'a> {
     pub key: &'a [u8],
     /// `step/type:key` of the resource in hand.
     pub id: &'a str,
+    /// Names of claims that are changed before its turn, as far as a plan knows. Empty when it is its turn.
+    pub changing: &'a [String],
     /// Called with the pid of a package transaction, so that a resume can wait for a survivor.
     pub survivor: &'a dyn Fn(u32) -> Result<()>,
 }

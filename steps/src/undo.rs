@@ -135,6 +135,19 @@ pub enum Undo {
         /// Role.
         name: String,
     },
+    /// A database of somebody else's in a cluster of PostgreSQL was given to a role: give it back, unless it has another owner by now.
+    RestoreDatabaseOwner {
+        /// Major version of the cluster.
+        version: String,
+        /// Name of the cluster.
+        cluster: String,
+        /// Database.
+        name: String,
+        /// The role that it was given to.
+        role: String,
+        /// Whose it was.
+        owner: String,
+    },
     /// A user was made in RabbitMQ: delete it.
     RemoveBrokerUser {
         /// Name.
@@ -390,6 +403,9 @@ pub fn undo(cx: &UndoCx<'_>, undo: &Undo) -> Result<Undone> {
             postgresql::undo_drop(cx, version, cluster, "database", name)
         }
         Undo::RemoveRole { version, cluster, name } => postgresql::undo_drop(cx, version, cluster, "role", name),
+        Undo::RestoreDatabaseOwner { version, cluster, name, role, owner } => {
+            postgresql::undo_owner(cx, version, cluster, name, (role, owner))
+        }
         Undo::RemoveBrokerUser { name } => rabbitmq::undo_user(cx, name),
         Undo::RemoveBrokerVhost { name } => rabbitmq::undo_vhost(cx, name),
         Undo::RemoveUser { name, group } => user::undo_remove(cx, name, *group),

@@ -148,11 +148,7 @@ impl Case {
         for resumed in [false, true] {
             // A file that rpm was at when it was killed would be there at once.
             let (host, _repo) = self.host(&web)?;
-            host.sh(&format!(
-                "surefoot install /root/tool --yes >/dev/null 2>&1 & until test -e {} || ! kill -0 $!; do :; done; \
-                 for name in {}; do pkill -9 -x $name || true; done; wait || true",
-                self.brings, self.kills
-            ))?;
+            host.kill_once_there("surefoot install /root/tool --yes", self.brings, self.kills)?;
             let journal = host.read("/var/lib/surefoot/tool/journal")?;
             ensure!(!journal.contains("\"outcome\",\"resource\":\"tool/"), "it was through:\n{journal}");
             if resumed {

@@ -83,7 +83,7 @@ fn comes_up_meanwhile(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Debian's wrapper says that a cluster is started some time after it answers; here that takes longer than any busy machine needs meanwhile,
+/// systemd may say that a cluster is started some time after it answers; here that takes longer than any busy machine needs meanwhile,
 /// and systemd, as a busy one, does not begin at once.
 #[test]
 fn a_database_does_not_wait_until_its_server_is_said_to_be_started() -> Result<()> {
@@ -156,6 +156,10 @@ fn drift(suite: Suite, database: &str) -> Result<()> {
         ("echo '{}' >/etc/rabbitmq/.surefoot-import.json", ACCOUNTS),
         ("su postgres -c \"psql -c \\\"alter role shop password 'other'\\\"\"", database.as_str()),
         ("su postgres -c \"psql -c \\\"alter role shop valid until '2020-01-01'\\\"\"", database.as_str()),
+        (
+            "su postgres -c 'psql -c \"alter role shop superuser createrole createdb replication bypassrls\"'",
+            database.as_str(),
+        ),
         ("su postgres -c 'psql -c \"revoke all on database shop from public, shop\"'", database.as_str()),
         (
             "su postgres -c 'psql -c \"alter database shop owner to postgres\" -c \"revoke all on database shop from public, postgres\"'",
@@ -201,10 +205,17 @@ fn what_wins_over_ours_in_rabbitmq(host: &Host) -> Result<()> {
     assert_eq!(host.sh(PAGE)?, "127.0.0.1:15672");
     let terms = "[{rabbitmq_management, [{tcp_config, [{ip, \"0.0.0.0\"}, {port, 15672}]}]}].";
     host.write("/etc/rabbitmq/advanced.config", terms, 0o644)?;
+    for command in ["status", "install --yes /root/backing"] {
+        let told = host.surefoot(command)?.code_is(31)?;
+        ensure_said(&told, "/etc/rabbitmq/advanced.config:1: tcp_config of rabbitmq_management")?;
+    }
+    assert_eq!(host.sh(PAGE)?, "127.0.0.1:15672");
+    // Where nobody looks for one.
+    host.sh("mv /etc/rabbitmq/advanced.config /srv && chmod 0644 /srv/advanced.config && echo ADVANCED_CONFIG_FILE=/srv/advanced.config >>/etc/rabbitmq/rabbitmq-env.conf")?;
     host.surefoot("status --exit-code")?.code_is(2)?;
     let told = host.surefoot("install --yes /root/backing")?.code_is(26)?;
     ensure_said(&told, "it listens on 0.0.0.0:15672, too")?;
-    host.sh("rm /etc/rabbitmq/advanced.config")?;
+    host.sh("sed -i /ADVANCED_CONFIG_FILE/d /etc/rabbitmq/rabbitmq-env.conf && rm /srv/advanced.config")?;
     host.surefoot("install --yes --resume")?.ok()?;
     assert_eq!(host.sh(PAGE)?, "127.0.0.1:15672");
     Ok(())
@@ -254,7 +265,7 @@ fn found(suite: Suite) -> Result<()> {
          rabbitmqctl -q change_password guest somethingElse </dev/null && \
          echo \"listen_addresses = '*'\" >>$(echo /etc/postgresql/*/main/postgresql.conf) && systemctl restart 'postgresql@*' && \
          echo '[rabbitmq_stomp].' >/etc/rabbitmq/enabled_plugins && echo 'heartbeat = 30' >/etc/rabbitmq/rabbitmq.conf && \
-         su postgres -c \"psql -qc \\\"create role mine login password 'minepassword'\\\" -c 'create database mine owner mine'\"",
+         su postgres -c \"psql -qc \\\"create role mine login password 'minepassword'\\\" -c 'create database mine owner mine' -c 'create database shop owner mine'\"",
     )?;
     host.sh(&amqp("mine", "minepassword", "/"))?;
     let at = host.install_blueprint("backing")?;
@@ -271,7 +282,12 @@ fn found(suite: Suite) -> Result<()> {
     let hba = host.sh("cat /etc/postgresql/*/main/pg_hba.conf /etc/postgresql/*/main/postgresql.conf")?;
     let open = host.sh(OPEN)?;
     let plan = host.surefoot(&format!("plan --verbose {at}"))?;
-    for words in ["NODENAME=rabbit@box", "+[rabbitmq_stomp,rabbitmq_management].", "scram-sha-256"] {
+    for words in [
+        "NODENAME=rabbit@box",
+        "+[rabbitmq_stomp,rabbitmq_management].",
+        "scram-sha-256",
+        "owner of database shop: mine -> shop",
+    ] {
         ensure!(plan.stdout.contains(words), "'{words}' is not in the plan:\n{}", plan.stdout);
     }
     host.install(&at)?;
@@ -304,6 +320,9 @@ fn found(suite: Suite) -> Result<()> {
         "rabbitmqctl -q list_users </dev/null; rabbitmqctl -q list_vhosts </dev/null; su postgres -c 'psql -Atc \"select rolname from pg_roles\"'",
     )?;
     ensure!(!left.lines().any(|line| line.starts_with("shop") || line.starts_with("admin")), "{left}");
+    let owner = "select pg_get_userbyid(datdba) from pg_database where datname = 'shop'";
+    let owner = host.sh(&format!("su postgres -c \"psql -Atc \\\"{owner}\\\"\""))?;
+    assert_eq!(owner.trim(), "mine", "a database that was there is not its owner's again");
     Ok(())
 }
 
@@ -350,7 +369,7 @@ fn failures_of_postgresql_have_its_own_words_as_evidence() -> Result<()> {
         "{STOP} && cp -a {data} /root/data && mount -t tmpfs -o size=100m tmpfs {data} && cp -a /root/data/. {data} && \
          ! dd if=/dev/zero of={data}/fill bs=64k 2>/dev/null"
     );
-    let mend_disk = format!("rm {data}/fill");
+    let (mend_disk, mend_mount) = (format!("rm {data}/fill"), format!("umount {data}"));
     let mend_etc = format!("sed -i '/nonsense/d; /4TB/d' {etc}/postgresql.conf {etc}/pg_hba.conf");
     failures(
         Suite::Bookworm,
@@ -393,6 +412,20 @@ fn failures_of_postgresql_have_its_own_words_as_evidence() -> Result<()> {
             ),
             ("port", format!("{STOP} && {}", squat(5432)), "systemctl stop squatter", 25, "squatter.service"),
             ("disk", fill, &mend_disk, 23, "No space left on device"),
+            (
+                "read-only",
+                format!("{STOP} && mount --bind {data} {data} && mount -o remount,bind,ro {data}"),
+                &mend_mount,
+                23,
+                "Read-only file system",
+            ),
+            (
+                "shared memory",
+                format!("{STOP} && mount -t tmpfs -o size=8k tmpfs /dev/shm"),
+                "umount /dev/shm",
+                24,
+                "could not resize shared memory segment",
+            ),
         ],
     )
 }
@@ -417,6 +450,8 @@ fn failures_of_rabbitmq_have_its_own_words_as_evidence() -> Result<()> {
     let (flags, mend_memory) =
         ("/var/lib/rabbitmq/mnesia/rabbit@localhost-feature_flags", format!("rm {LIMIT} && systemctl daemon-reload"));
     let mend_flags = format!("mv /root/flags {flags}");
+    let (mnesia, queues) =
+        ("/var/lib/rabbitmq/mnesia", "/var/lib/rabbitmq/mnesia/rabbit@localhost/coordination/*/*.dets");
     failures(
         Suite::Trixie,
         &[
@@ -455,6 +490,30 @@ fn failures_of_rabbitmq_have_its_own_words_as_evidence() -> Result<()> {
                 "systemctl stop squatter",
                 25,
                 "could not bind to distribution port 25672",
+            ),
+            (
+                "disk",
+                format!(
+                    "{STOP} && cp -a {mnesia} /root/mnesia && mount -t tmpfs -o size=4m tmpfs {mnesia} && cp -a /root/mnesia/. {mnesia} && \
+                     ! dd if=/dev/zero of={mnesia}/fill bs=1k 2>/dev/null"
+                ),
+                &format!("systemctl stop rabbitmq-server; umount {mnesia}"),
+                23,
+                "no space left on device",
+            ),
+            (
+                "old data of queues",
+                format!("{STOP} && cp -a {mnesia} /root/whole && for at in {queues}; do echo junk >$at; done"),
+                &format!("{STOP}; rm -r {mnesia} && cp -a /root/whole {mnesia}"),
+                26,
+                "not_a_dets_file",
+            ),
+            (
+                "localhost",
+                format!("{STOP} && sed -i '/localhost/d' /etc/hosts"),
+                "printf '127.0.0.1 localhost\\n::1 localhost\\n' >>/etc/hosts",
+                15,
+                "'localhost' does not resolve",
             ),
         ],
     )
@@ -557,6 +616,66 @@ fn clusters_of_somebody_else_outlive_a_purge() -> Result<()> {
     assert_eq!(host.sh(state)?, "config-files");
     assert_eq!(host.read("/etc/postgresql/15/main/postgresql.conf")?, main);
     host.sh("apt-get install -q --yes --no-install-recommends postgresql-15 && su postgres -c 'psql -p 5433 -c \"select 1\" customers'")?;
+    Ok(())
+}
+
+/// It tells systemd that it answers, by a line in the cluster's folder, which goes when somebody makes the cluster anew: then nobody waits for that. One that
+/// recovers has time for it.
+#[test]
+fn a_cluster_comes_up_whoever_made_it_and_however_long_it_recovers() -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    let step = "[[step]]\nid = 'db'\nkind = 'postgresql'\nuser = 'shop'\npassword = 'shop'\n";
+    let blueprint = host.write_blueprint("db", step)?;
+    host.install(&blueprint)?;
+    host.sh("systemctl show postgresql@15-main | grep -qx Type=notify")?;
+    host.sh("for i in 1 2 3 4 5 6; do systemctl restart postgresql@15-main; done")?;
+    host.install(&blueprint)?;
+
+    // One that runs has no need of either before its next start.
+    let began = "systemctl show -p InvocationID --value postgresql@15-main";
+    let before = host.sh(began)?;
+    host.sh(
+        "rm -r /etc/systemd/system/postgresql@15-main.service.d && sed -i /NOTIFY/d /etc/postgresql/15/main/environment && systemctl daemon-reload",
+    )?;
+    let told = host.install(&blueprint)?;
+    ensure!(told.changed == 3 && told.restarted == 0, "{told:?}");
+    host.sh("systemctl show postgresql@15-main | grep -qx Type=notify")?;
+    host.sh("echo '# mine' >>/etc/systemd/system/postgresql@15-main.service.d/surefoot.conf")?;
+    let told = host.install(&blueprint)?;
+    ensure!(told.changed == 1 && told.restarted == 0, "{told:?}");
+    host.sh("systemctl show postgresql@15-main | grep -qx NeedDaemonReload=no")?;
+    let told = host.install(&blueprint)?;
+    ensure!(told.touched.is_empty(), "{told:?}");
+    assert_eq!(host.sh(began)?, before);
+
+    host.sh("pg_dropcluster --stop 15 main && timeout 60 pg_createcluster 15 main --start && pg_lsclusters -h | grep online")?;
+    // Whoever the server's user lets it write to, its start writes nothing that this user may not, and does not wait for ever.
+    host.sh(
+        "cd /etc/postgresql/15/main && systemctl stop postgresql@15-main && mv environment /root/ && echo mine >/root/file && \
+         su postgres -c 'ln -s /root/file /etc/postgresql/15/main/environment' && ! timeout 60 systemctl start postgresql@15-main && \
+         test $(cat /root/file) = mine && ! systemctl is-active postgresql@15-main && mv /root/environment . && \
+         systemctl start postgresql@15-main",
+    )?;
+    // What it will recover with is as seen before.
+    host.sh("echo \"restore_command = 'sleep 3; false'\" >/etc/postgresql/15/main/conf.d/backup.conf && \
+         chown postgres: /etc/postgresql/15/main/conf.d/backup.conf")?;
+    host.install(&blueprint)?;
+    let told = host.install(&blueprint)?;
+    ensure!(told.changed == 0 && told.restarted == 0, "{told:?}");
+
+    host.sh(
+        "systemctl stop postgresql@15-main && su postgres -c 'touch /var/lib/postgresql/15/main/recovery.signal' && \
+         systemctl start --no-block postgresql@15-main && until ss -Hltn 'sport = 5432' | grep -q .; do sleep 0.1; done",
+    )?;
+    let before = host.sh(began)?;
+    let plan = host.surefoot("plan /root/db")?;
+    ensure_said(&plan, "wait: it is activating")?;
+    host.install(&blueprint)?;
+    assert_eq!(host.sh(began)?, before, "it began anew to recover");
+    assert_eq!(host.sh("systemctl is-active postgresql@15-main")?, "active");
+    host.surefoot("uninstall --purge --yes")?.ok()?;
+    assert_eq!(host.sh("ls /etc/systemd/system | grep postgresql || true")?, "");
     Ok(())
 }
 

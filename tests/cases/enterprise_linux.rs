@@ -358,10 +358,7 @@ fn killed_transaction(at: Place) -> Result<()> {
     {
         let (web, repo) = (Web::start()?, RpmRepo::new(&[package], Signature::Right, Signature::Right)?);
         let host = host_at(at, &web, &repo)?;
-        host.sh(&format!(
-            "surefoot install /root/cache --yes >/dev/null 2>&1 & until test -e {program}; do :; done; \
-             for name in {killed}; do pkill -9 -x $name || true; done; wait || true"
-        ))?;
+        host.kill_once_there("surefoot install /root/cache --yes", &program, killed)?;
         let resumed = host.surefoot("install --resume --yes")?.ok()?;
         ensure!(resumed.stderr.contains("taking back a transaction") != goes_on, "{killed}:\n{}", resumed.stderr);
         // yum would speak for good of a transaction that was cut off.

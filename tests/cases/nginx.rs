@@ -5,9 +5,10 @@ use lab::{
     Digest, Host, Suite, installed, nginx_org,
     repo::{Repo, Signature},
     rpm::RpmRepo,
+    run::ensure_said,
     web::Web,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CERTIFICATE: &str = "/etc/surefoot/site-certificate.crt";
 
@@ -228,8 +229,14 @@ fn a_users_sites_are_named_and_go_on() -> Result<()> {
     // Who asks for no site of ours gets what was there before.
     let said = host.sh(answers)?;
     ensure!(said.starts_with("mine 200,wiki 200,wiki 200,wiki 200,") && said.ends_with(" 401,"), "{said}");
+    // A page with nginx's state, as agents of monitoring ask for it, in a file that another one includes.
+    host.write("/etc/nginx/state", "server { listen 127.0.0.1:80; location / { stub_status; } }\n", 0o644)?;
+    host.write("/etc/nginx/conf.d/state.conf", "include /etc/nginx/state;\n", 0o644)?;
+    host.sh("systemctl reload nginx")?;
     // An address has no name to be asked by, and the wiki answers where no name fits.
     host.install(&format!("{at} --set site=192.0.2.10"))?;
+    ensure!(host.sh("curl -s http://127.0.0.1/")?.starts_with("Active connections"));
+    host.sh("rm /etc/nginx/state /etc/nginx/conf.d/state.conf && systemctl reload nginx")?;
     // A name that nginx has no room for in its table of names, which it makes as soon as there are two sites.
     let long = format!("{}.Lab.test", "a".repeat(60));
     // Written as an expression, it comes after wildcards.
@@ -325,6 +332,14 @@ fn what_nginx_refuses_is_told_in_its_own_words_and_taken_back() -> Result<()> {
     host.sh("systemctl stop test-8443")?;
     host.surefoot("install --resume --yes")?.ok()?;
     ensure!(host.sh("ss -ltn")?.contains(":8443"));
+    // Workers that die at once leave a main process that never answers.
+    host.sh("systemctl stop nginx && sed -i.old 's/worker_connections .*/worker_connections 4000000000;/' /etc/nginx/nginx.conf")?;
+    let started = Instant::now();
+    let output = host.surefoot("install --yes --resume")?.code_is(24)?;
+    ensure_said(&output, "Cannot allocate memory")?;
+    ensure!(started.elapsed() < Duration::from_secs(30), "it was waited for {:?}", started.elapsed());
+    host.sh("mv /etc/nginx/nginx.conf.old /etc/nginx/nginx.conf")?;
+    host.surefoot("install --resume --yes")?.ok()?;
     Ok(())
 }
 

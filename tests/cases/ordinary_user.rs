@@ -56,6 +56,14 @@ fn looking_writes_nothing() -> Result<()> {
         ensure!(wrote.is_empty(), "as {user}:\n{}", wrote.join("\n"));
     }
     ensure!(!host.exists("/var/lib/surefoot")? && !host.exists("/var/log/surefoot")?);
+    // What only root may read keeps nobody from seeing the rest.
+    host.write("/etc/apt/sources.list.d/own.list", "deb http://jo:pass@own.example/x stable main\n", 0o600)?;
+    host.exec_as("nobody", ["surefoot", "plan", "services"])?.ok()?;
+    let listed = host.exec_as("nobody", ["surefoot", "endpoints", "services"])?.ok()?;
+    ensure!(listed.stderr.contains("only root may read /etc/apt/sources.list.d/own.list"), "{}", listed.stderr);
+    ensure!(!listed.stdout.contains("own.example") && listed.stdout.contains("deb"), "{}", listed.stdout);
+    let checks = host.exec_as("nobody", ["surefoot", "preflight", "services"])?;
+    ensure!((checks.stdout.clone() + &checks.stderr).contains("own.list"), "{checks:?}");
     Ok(())
 }
 

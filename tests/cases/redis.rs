@@ -64,12 +64,17 @@ fn drift_in_redis_is_shown_and_put_right() -> Result<()> {
         ("$CLI acl setuser app '>other' '<'$p", "restart: it refuses the login"),
         ("$CLI acl setuser app -@all", "restart: it refuses the login"),
         ("$CLI acl deluser app", "restart: it refuses the login"),
+        ("$CLI acl setuser app '>other'", "restart: user app is let in with another password, too"),
+        ("$CLI acl setuser app -@dangerous", "restart: user app may not do everything: NOPERM"),
+        ("$CLI acl setuser app -set", "restart: user app may not do everything: commands +@all -set"),
+        ("$CLI acl setuser app resetkeys '~a:*'", "restart: user app may not do everything: keys"),
+        ("$CLI acl setuser default on nopass '~*' +@all", "restart: user default is let in, too"),
         ("sed -i 's/^maxmemory .*/maxmemory 1/' /etc/redis/surefoot.conf", "content"),
         ("sed -i '/surefoot.conf/d' /etc/redis/redis.conf", "set include"),
         ("systemctl stop redis-server", "start"),
         ("systemctl disable redis-server", "enable"),
         ("chown root: /var/lib/redis", "owner root:root"),
-        ("$CLI config set maxmemory 1mb", "restart: maxmemory is 1048576, not 67108864"),
+        ("$CLI config set maxmemory 2mb", "restart: maxmemory is 2097152, not 67108864"),
         ("$CLI config set bind 0.0.0.0", "restart: it listens on 0.0.0.0:6379, too"),
         (
             "echo bind 0.0.0.0 >>/etc/redis/redis.conf && systemctl restart redis-server",
@@ -113,6 +118,15 @@ fn a_redis_that_was_there_keeps_its_data_and_configuration() -> Result<()> {
     host.sh("redis-cli config set appendonly no")?;
     refused("redis-server.service would lose its data by a restart with a log of writes")?;
     host.sh("redis-cli config set appendonly yes")?;
+    // Users of theirs that would win: the server would not take our login, or not come up at all.
+    for line in ["user default on >theirs ~* +@all", "user app on >theirs ~* +@all", "aclfile /etc/redis/users.acl"] {
+        host.sh(&format!("cp -p /etc/redis/redis.conf /root && echo '{line}' >>/etc/redis/redis.conf"))?;
+        let named: Vec<&str> = line.split(' ').take(2).collect();
+        let output = host.surefoot("install /root/redis --yes")?.code_is(31)?;
+        ensure_said(&output, &format!("has a line '{}'", named.join(" ")))?;
+        host.sh("cp -p /root/redis.conf /etc/redis")?;
+        assert_eq!(host.read("/etc/redis/redis.conf")?, before, "{line}");
+    }
 
     let plan = host.surefoot("plan --verbose /root/redis")?;
     ensure_said(&plan, "+include /etc/redis/surefoot.conf")?;
@@ -179,6 +193,20 @@ fn failures_of_redis_have_its_own_words_as_evidence() -> Result<()> {
             "rm -r /etc/systemd/system/redis-server.service.d && systemctl daemon-reload",
             26,
             "Can't initialize Background Jobs",
+        ),
+        (
+            "mkdir -p /etc/systemd/system/redis-server.service.d && printf '[Service]\\nUser=nosuch\\n' >/etc/systemd/system/redis-server.service.d/user.conf && systemctl daemon-reload && systemctl stop redis-server",
+            "rm -r /etc/systemd/system/redis-server.service.d && systemctl daemon-reload",
+            26,
+            "redis-server.service: Failed at step USER",
+        ),
+        // It is asked to stop, cannot write what it holds, and goes on: to systemd it is stopping, for ever.
+        (
+            "$CLI config set save '60 1' && mkdir /var/lib/redis/temp-$(pidof redis-server).rdb && systemctl stop --no-block redis-server && \
+             until grep -q \"can't exit\" /var/log/redis/redis-server.log; do sleep 0.1; done",
+            "rmdir /var/lib/redis/temp-*.rdb",
+            26,
+            "Error trying to save the DB, can't exit",
         ),
     ] {
         as_user(&host, fault)?;

@@ -83,6 +83,84 @@ fn an_install_is_asked_for_shown_live_and_summed_up() -> Result<()> {
     Ok(())
 }
 
+/// Questions that take more rows than one.
+const ASKS: &str = r#"
+[inputs.sure]
+type = "bool"
+ask = "Would you like to have a certificate that all browsers of this world trust, from an authority?"
+default = true
+
+[inputs.reached]
+type = "bool"
+ask = "Can the authority reach this host?"
+help = "It has to, by the site's name, on port 80."
+
+[inputs.users]
+type = "choice"
+ask = "Where are the users"
+choices = ["file", "ldap"]
+default = "file"
+
+[inputs.path]
+type = "text"
+ask = "Path of the site's certificate (PEM; empty: one that signs itself)"
+default = ""
+pattern = "|/.+"
+
+[inputs.sesame]
+type = "secret"
+ask = "Password of the first user of the web page that there is by then"
+generate = 24
+
+[[step]]
+id = "note"
+kind = "directory"
+path = "/srv/note"
+"#;
+
+#[test]
+fn a_question_of_many_rows_is_there_once() -> Result<()> {
+    let host = Host::boot(Suite::Bookworm)?;
+    host.install_binary()?;
+    host.write_blueprint("asks", ASKS)?;
+    for env in [&[][..], &[("NO_COLOR", "1")]] {
+        let terminal = terminal(&host, &["install", "/root/asks"], env)?;
+        for (question, typed) in [
+            ("from an authority?", "n"),
+            ("  answer [y/n]", "y"),
+            ("> file", ""),
+            ("Path of the site's", "etc/a/path/that/is/longer/than/the/row/has/room.pem"),
+            ("error: ", "/etc/a/path/that/is/longer/than/the/row/has/room.pem"),
+            ("generate one):", ""),
+        ] {
+            terminal.wait_for(question, PATIENCE)?;
+            terminal.text(typed)?;
+            if typed.len() != 1 {
+                terminal.key("Enter")?;
+            }
+        }
+        let screen = terminal.wait_for("Make these changes?", PATIENCE)?;
+        let wanted = [
+            "Would you like to have a certificate that all browsers of this world",
+            "trust, from an authority? no",
+            "Can the authority reach this host?",
+            "  It has to, by the site's name, on port 80.",
+            "  answer yes",
+            "Where are the users: file",
+            "Path of the site's certificate (PEM; empty: one that signs itself): /etc/a/path/",
+            "that/is/longer/than/the/row/has/room.pem",
+            "Password of the first user of the web page that there is by then",
+            "(empty: generate one): [hidden]",
+            "asks 1.0  The asks",
+        ];
+        let seen: Vec<&str> = screen.lines().skip_while(|line| line.is_empty()).take(wanted.len()).collect();
+        assert_eq!(seen, wanted, "{screen}");
+        terminal.key("C-c")?;
+        terminal.wait_for_end(PATIENCE)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn ctrl_c_at_a_question_leaves_nothing() -> Result<()> {
     let host = host()?;
@@ -167,7 +245,7 @@ fn a_pipe_gets_lines_and_programs_get_json() -> Result<()> {
     ensure!(check(&events.join("\n"))? > 5 && json.stdout.contains("\"changed\":2"), "{events:?}");
 
     let quiet = host.exec(["surefoot", "install", "/root/web", "--yes", "-q"])?.ok()?;
-    assert_eq!(quiet.stderr, "14 in place, 0 changed, 0 failed\n");
+    assert_eq!(quiet.stderr, "15 in place, 0 changed, 0 failed\n");
     let failed = host.exec(["surefoot", "install", "/root/web", "--set", "http_port=0"])?.code_is(10)?;
     ensure!(failed.stderr.contains("http_port") && !failed.stderr.contains("then    "), "{}", failed.stderr);
     Ok(())

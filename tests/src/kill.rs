@@ -3,9 +3,10 @@
 use crate::{
     host::Host,
     run::{Output, Run},
+    tool,
 };
 use anyhow::{Context, Result};
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 /// A system call, and which of that name counted from 1. The program dies before the call takes effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +169,27 @@ impl Host {
         args: impl IntoIterator<Item = S>,
     ) -> Result<Fate> {
         self.run(args).killed_after(delay)
+    }
+
+    /// Runs a `command` of the shell until a package manager has put `file` in place, and kills all programs of these names, in this order.
+    /// What has none of them goes on. Who put the file in place does nothing more until then: no kill comes too late.
+    ///
+    /// # Errors
+    /// When nothing put the file in place, the host's shell cannot be used, or there is no compiler.
+    pub fn kill_once_there(&self, command: &str, file: &str, names: &str) -> Result<()> {
+        let library = tempfile::NamedTempFile::new()?;
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/hold.c");
+        tool::tool("cc", ["-O2", "-shared", "-fPIC", "-o", &library.path().display().to_string(), source])?;
+        self.write("/run/hold.so", fs::read(library.path())?, 0o755)?;
+        self.sh(&format!(
+            "printf %s {file} >/run/lab-hold; rm -f /run/lab-held; echo /run/hold.so >/etc/ld.so.preload
+             {command} >/dev/null 2>&1 &
+             until test -e /run/lab-held; do kill -0 $! || exit 1; sleep 0.01; done
+             for name in {names}; do pkill -9 -x $name || true; done
+             rm /run/lab-hold /etc/ld.so.preload; wait || true"
+        ))
+        .map(drop)
+        .with_context(|| format!("{file} was not put in place"))
     }
 
     /// How many programs the descendants of a program became, itself not counted.

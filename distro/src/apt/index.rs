@@ -1,6 +1,7 @@
 //! Fetching the index.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -60,12 +61,20 @@ fn forget_parts(lists: &Path) -> Result<()> {
     remove_those(&lists.join("partial"), |name| name.ends_with("Release"))
 }
 
-/// Removes caches that somebody was writing who was killed: apt makes them anew, each under another name (mkstemp(3)).
+/// Removes caches that somebody was writing who was killed: apt makes them anew, each under another name (mkstemp(3)). For that it takes no lock, so that one that is
+/// open may be of an apt at work, which would fail without it.
 pub(super) fn forget_cache_parts(caches: &Path) -> Result<()> {
     remove_those(caches, |name| {
         let end = ["pkgcache.bin.", "srcpkgcache.bin."].iter().find_map(|cache| name.strip_prefix(cache));
-        end.is_some_and(|end| end.len() == 6)
+        end.is_some_and(|end| end.len() == 6) && !is_open(&caches.join(name))
     })
+}
+
+/// Has a process this file open?
+fn is_open(path: &Path) -> bool {
+    let folder = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = folder("/proc".into()).flat_map(|process| folder(process.join("fd")));
+    files.into_iter().any(|file| std::fs::read_link(file).is_ok_and(|open| open == path))
 }
 
 /// Removes the files of `folder` whose names are such; none where there is no folder.
@@ -73,7 +82,10 @@ fn remove_those(folder: &Path, are_such: impl Fn(&str) -> bool) -> Result<()> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if are_such(&entry.file_name().to_string_lossy()) {
             let path = entry.path();
-            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("removing {}", path.display()))?,
+            }
         }
     }
     Ok(())
@@ -161,7 +173,13 @@ mod tests {
         {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
+        // An apt at work has it open.
+        let at_work = std::fs::File::create(folder.path().join("pkgcache.bin.atwork")).unwrap();
         forget_cache_parts(folder.path()).unwrap();
+        assert!(folder.path().join("pkgcache.bin.atwork").exists());
+        drop(at_work);
+        forget_cache_parts(folder.path()).unwrap();
+        assert!(!folder.path().join("pkgcache.bin.atwork").exists());
         let left = |name: &str| folder.path().join(name).exists();
         assert!(left("pkgcache.bin") && left("srcpkgcache.bin") && left("pkgcache.bin.mine"));
         assert!(!left("pkgcache.bin.xQulHA") && !left("srcpkgcache.bin.000000"));

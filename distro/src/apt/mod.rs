@@ -34,7 +34,7 @@ pub use own_proxy::own_proxy;
 pub use said::problems;
 pub use solver::{simulate, simulate_removal};
 pub use source::{LISTS, Source, definition_path, keyring_path};
-pub use sources::{Entry, entries};
+pub use sources::{Entry, entries, hidden, seen};
 pub use transaction::{configure, download, install, is_stale_index, mend, remove, trigger};
 
 /// Where apt keeps what it has read of the lists.

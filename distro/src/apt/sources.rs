@@ -1,5 +1,6 @@
 //! What apt's sources name: both formats of sources.list(5).
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -38,26 +39,57 @@ impl Entry {
 /// # Errors
 /// Where a file that is there cannot be read.
 pub fn entries(folder: &Path) -> Result<Vec<Entry>> {
-    let mut files = vec![folder.join("sources.list")];
-    let parts = folder.join("sources.list.d");
+    entries_of(files(folder)?)
+}
+
+/// The same without those in files that are [`hidden`].
+///
+/// # Errors
+/// As there.
+pub fn seen(folder: &Path) -> Result<Vec<Entry>> {
+    let hidden = hidden(folder);
+    let mut files = if hidden.contains(&folder.join(PARTS)) { vec![folder.join(MAIN)] } else { files(folder)? };
+    files.retain(|file| !hidden.contains(file));
+    entries_of(files)
+}
+
+/// Files below `folder` that name some and that only root may read, or their folder; none for root.
+pub fn hidden(folder: &Path) -> Vec<PathBuf> {
+    let mut hidden = files(folder).unwrap_or_else(|_| vec![folder.join(MAIN), folder.join(PARTS)]);
+    hidden.retain(|path| is_hidden(path));
+    hidden
+}
+
+fn is_hidden(path: &Path) -> bool {
+    std::fs::File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
+const MAIN: &str = "sources.list";
+const PARTS: &str = "sources.list.d";
+
+/// Those below `folder` that name some.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = vec![folder.join(MAIN)];
+    let parts = folder.join(PARTS);
     match std::fs::read_dir(&parts) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         listing => {
             for entry in listing.with_context(|| format!("reading {}", parts.display()))? {
                 files.push(entry.with_context(|| format!("reading {}", parts.display()))?.path());
             }
         }
     }
+    files.retain(|file| file.extension().is_some_and(|end| end == "list" || end == "sources"));
     files.sort();
+    Ok(files)
+}
+
+fn entries_of(files: Vec<PathBuf>) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for file in files {
-        let read: fn(&str) -> Vec<Stanza> = match file.extension().and_then(|end| end.to_str()) {
-            Some("list") => lines,
-            Some("sources") => stanzas,
-            _ => continue,
-        };
+        let read = if file.extension().is_some_and(|end| end == "list") { lines } else { stanzas };
         let text = match std::fs::read(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
             result => result.with_context(|| format!("reading {}", file.display()))?,
         };
         for stanza in read(&String::from_utf8_lossy(&text)) {

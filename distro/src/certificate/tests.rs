@@ -108,6 +108,45 @@ fn what_is_no_certificate() {
 }
 
 #[test]
+fn what_there_is_in_the_place_of_a_certificate_or_a_key_is_told() {
+    let [leaf, between, _, key, _] = chain();
+    let both = format!("{leaf}{between}");
+    let certificate = |bytes: &[u8]| match Certificate::parse(bytes) {
+        Err(Flaw::Certificate(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(Certificate::parse(both.replace('\n', "\r\n").as_bytes()).is_ok());
+    assert!(Certificate::parse(format!("{key}# a comment\n{both}").as_bytes()).is_ok());
+    let marked = |text: &str| [MARK, text.as_bytes()].concat();
+    let mark = "it begins with a byte order mark (BOM): save it without";
+    assert_eq!(certificate(&marked(&both)), mark);
+    assert_eq!(certificate(&both.as_bytes()[..400]), "the line '-----END CERTIFICATE-----' is missing");
+    assert_eq!(
+        certificate(&both.encode_utf16().fold(vec![0xff, 0xfe], |mut bytes, unit| {
+            bytes.extend(unit.to_le_bytes());
+            bytes
+        })),
+        "it is in UTF-16: save it as plain text"
+    );
+    let parsed = Certificate::parse(both.as_bytes()).unwrap();
+    assert_eq!(certificate(parsed.der()), "it is binary (DER or PKCS #12), not PEM");
+    assert_eq!(
+        certificate(both.replace(" CERT", " TRUSTED CERT").as_bytes()),
+        "there is none, but a TRUSTED CERTIFICATE"
+    );
+    for (text, why) in [
+        (marked(&key), mark),
+        (leaf.clone().into_bytes(), "there is none, but a CERTIFICATE"),
+        (
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap().secret_der().to_vec(),
+            "it is binary (DER or PKCS #12), not PEM",
+        ),
+    ] {
+        assert_eq!(parsed.check_key(&text), Err(Flaw::Key(why.to_owned())));
+    }
+}
+
+#[test]
 fn flaws_are_told() {
     for (flaw, told) in [
         (Flaw::Expired(Duration::from_secs(3 * DAY)), "the certificate expired 3 days ago"),

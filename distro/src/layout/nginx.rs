@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::{is_ubuntu_before, since};
 use crate::facts::Family;
-use crate::nginx::Config;
 use crate::{Class, Facts, Fault};
 
 /// Its configuration file.
@@ -24,8 +23,8 @@ pub struct Nginx {
     pub main: &'static str,
     /// Where sites are.
     pub sites: Sites,
-    /// Everything that it may read sites from.
-    pub read: Vec<String>,
+    /// Everything that it reads sites from where its configuration is not there yet.
+    pub read: [&'static str; 3],
     /// Folder for the files of sites.
     pub roots: &'static str,
     /// Does its package bring that folder? nginx.org's does not.
@@ -50,6 +49,8 @@ pub enum Sites {
         available: &'static str,
         /// Folder of the symlinks.
         enabled: &'static str,
+        /// Folder of the files where nginx reads no symlinks.
+        folder: &'static str,
         /// The package's own site: the symlink, and the file that it points to.
         default: (&'static str, &'static str),
     },
@@ -65,6 +66,7 @@ pub enum Sites {
 const LINKED: Sites = Sites::Linked {
     available: AVAILABLE,
     enabled: ENABLED,
+    folder: FOLDER,
     default: ("/etc/nginx/sites-enabled/default", "/etc/nginx/sites-available/default"),
 };
 const IN_FOLDER: Sites = Sites::Folder { folder: FOLDER, default: "/etc/nginx/conf.d/default.conf" };
@@ -96,16 +98,12 @@ impl Nginx {
                 .into());
             }
         };
-        let mut read = [MAIN, FOLDER, ENABLED].map(str::to_owned).to_vec();
-        let others = facts.nginx.iter().flat_map(Config::folders).filter(|folder| !read.contains(folder));
-        let others: Vec<String> = others.collect();
-        read.extend(others);
         Ok(Some(Self {
             package: "nginx",
             unit: "nginx.service",
             main: MAIN,
             sites,
-            read,
+            read: [MAIN, FOLDER, ENABLED],
             brings_roots: facts.family == Family::Debian && sites == LINKED,
             roots: "/var/www",
             log: "/var/log/nginx/error.log",

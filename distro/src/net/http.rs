@@ -79,7 +79,10 @@ pub fn http_probe(
     Ok(ask(builder.build()?.get(url), limit, BODY_BYTES))
 }
 
-/// Asks for `url` on this host, whatever address its name has elsewhere, with user and password where they are given; every certificate
+/// Where sites of nginx are asked, which listen on all addresses: a page with its state has 127.0.0.1 for itself on many hosts.
+pub const SITES_AT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// Asks for `url` of a site on this host, whatever address its name has elsewhere, with user and password where they are given; every certificate
 /// is good. With `site` it is the site of that name that is asked, whatever the URL's: an address or a wildcard cannot be looked up here.
 ///
 /// # Errors
@@ -91,7 +94,7 @@ pub fn http_here(
     limit: Duration,
 ) -> Result<std::result::Result<HttpAnswer, Silence>> {
     let (host, port) = split_url(url)?;
-    let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    let here = SocketAddr::new(SITES_AT.into(), port);
     let client = client(true, limit).resolve(&host, here).tls_info(true).build()?;
     let request = client.get(url);
     let request = match site {
@@ -122,7 +125,7 @@ pub struct Question<'a> {
     pub endless: bool,
 }
 
-/// Asks a server of this host, as [`http_here`]; of the body 1 MiB is read.
+/// Asks a server of this host, which may listen on loopback alone, whatever address its name has elsewhere; of the body 1 MiB is read.
 ///
 /// # Errors
 /// Outside, where the URL, the method or a header is none (class `usage`); inside, where nobody answers.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::{Connection, Endpoint, Silence, connect};
 
 /// Longest reply that is read.
 const REPLY_BYTES: usize = 512;
 /// Longest text about its memory that is read.
 const INFO_BYTES: usize = 1 << 16;
+/// Most texts of a reply that are read.
+const TEXTS: usize = 1000;
 
 /// Who to log in as.
 #[derive(Clone, Copy, Default)]
@@ -33,21 +37,25 @@ pub enum Ping {
     Loading,
     /// Another error, without the password in it.
     Error(String),
-    /// It has another value for a setting than it should; says which.
+    /// It has another value for a setting than it should, or its user was changed; says how.
     Other(String),
 }
 
-/// Logs in and pings the server at `to`, within `limit` in all, and sees that it has `settings`: somebody may have set others in the server
-/// itself (`CONFIG SET`). Where it tells nobody (`rename-command`, a right that is missing), they are taken to be right.
+/// What a server has to be like besides answering.
+#[derive(Clone, Copy, Default)]
+pub struct State<'a> {
+    /// Its settings, with their values.
+    pub settings: &'a [(String, String)],
+    /// Has the user every right, and the login's password alone? Then nobody is let in as the default user where the login is another's.
+    pub whole: bool,
+}
+
+/// Logs in and pings the server at `to`, within `limit` in all, and sees that it has `state`: somebody may have set others in the server
+/// itself (`CONFIG SET`, `ACL SETUSER`). Where it tells nobody (`rename-command`, a right that is missing), settings are taken to be right.
 ///
 /// # Errors
 /// Where nobody answers, or something that is not a Redis.
-pub fn redis_ping(
-    to: &Endpoint,
-    login: Login<'_>,
-    settings: &[(String, String)],
-    limit: Duration,
-) -> Result<Ping, Silence> {
+pub fn redis_ping(to: &Endpoint, login: Login<'_>, state: State<'_>, limit: Duration) -> Result<Ping, Silence> {
     let mut connection = connect(to, limit)?;
     if let Some(password) = login.password {
         let words: Vec<&str> = ["AUTH"].into_iter().chain(login.user).chain([password]).collect();
@@ -61,13 +69,19 @@ pub fn redis_ping(
     if ping != Ping::Pong {
         return Ok(ping);
     }
-    for (key, wanted) in settings {
+    for (key, wanted) in state.settings {
         match setting(&mut connection, key)? {
             Some(found) if found != *wanted => {
                 return Ok(Ping::Other(format!("{key} is {}, not {wanted}", shown(&found))));
             }
             _ => {}
         }
+    }
+    // Last: one that somebody gave less memory drops data for whatever it is asked.
+    if state.whole
+        && let Some(said) = changed(&mut connection, login)?
+    {
+        return Ok(Ping::Other(said));
     }
     Ok(Ping::Pong)
 }
@@ -150,6 +164,77 @@ fn setting(connection: &mut Connection, key: &str) -> Result<Option<String>, Sil
     Ok(Some(value))
 }
 
+/// How the login's user differs from one that may do everything with the login's password and no other.
+fn changed(connection: &mut Connection, login: Login<'_>) -> Result<Option<String>, Silence> {
+    let name = login.user.unwrap_or("default");
+    let Some(user) = texts(connection, &["ACL", "GETUSER", name])? else { return Ok(None) };
+    if let [refusal] = user.as_slice() {
+        return Ok(Some(format!("user {name} may not do everything: {}", shown(refusal))));
+    }
+    let hash = redis_hash(login.password.unwrap_or_default());
+    let [flags, passwords] = [("flags", "passwords"), ("passwords", "commands")].map(|(first, last)| {
+        user.iter().skip_while(|text| *text != first).skip(1).take_while(|text| *text != last).collect::<Vec<_>>()
+    });
+    if flags.iter().any(|flag| *flag == "nopass") || passwords != [&hash] {
+        return Ok(Some(format!("user {name} is let in with another password, too")));
+    }
+    // A list of patterns up to Redis 6, and a text with all of them since. Before 6.2 there are none for channels.
+    for (what, all) in [("commands", ["+@all"; 2]), ("keys", ["*", "~*"]), ("channels", ["*", "&*"])] {
+        let found = user.iter().position(|text| text == what).map(|at| user.get(at + 1).map_or("", String::as_str));
+        if let Some(found) = found
+            && !all.contains(&found)
+        {
+            let found = if found.is_empty() { "none" } else { found };
+            return Ok(Some(format!("user {name} may not do everything: {what} {}", shown(found))));
+        }
+    }
+    if login.user.is_some() {
+        let default = texts(connection, &["ACL", "GETUSER", "default"])?.unwrap_or_default();
+        if default.iter().any(|flag| flag == "on") {
+            return Ok(Some("user default is let in, too".to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// A password as a server keeps and tells it.
+pub fn redis_hash(password: &str) -> String {
+    Sha256::digest(password).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The texts of an answer, those of its lists one after the other: one alone where a right is missing. None, where the server does not know the
+/// command.
+fn texts(connection: &mut Connection, words: &[&str]) -> Result<Option<Vec<String>>, Silence> {
+    let mut line = ask(connection, words)?;
+    if let Some(error) = line.strip_prefix('-') {
+        return Ok(error.starts_with("NOPERM").then(|| vec![error.to_owned()]));
+    }
+    let mut texts = Vec::new();
+    let mut left = 1_usize;
+    loop {
+        left -= 1;
+        let (sort, rest) = line.split_at_checked(1).unwrap_or_default();
+        match (sort, rest.parse::<usize>()) {
+            ("*", Ok(count)) => left = left.saturating_add(count),
+            // A text, and the end of its line.
+            ("$", Ok(length)) if length <= INFO_BYTES => {
+                let text = connection.exactly(length + 2)?;
+                texts.push(String::from_utf8_lossy(&text[..length]).into_owned());
+            }
+            ("$", Ok(_)) => return Err(Silence::Garbled(shown(&line))),
+            ("+", _) => texts.push(rest.to_owned()),
+            _ => texts.push(String::new()),
+        }
+        if left == 0 {
+            return Ok(Some(texts));
+        }
+        if texts.len() > TEXTS {
+            return Err(Silence::Garbled(format!("more than {TEXTS} texts")));
+        }
+        line = connection.line(REPLY_BYTES)?;
+    }
+}
+
 fn ask(connection: &mut Connection, words: &[&str]) -> Result<String, Silence> {
     let mut request = format!("*{}\r\n", words.len());
     for word in words {
@@ -207,8 +292,71 @@ mod tests {
                 socket.read_to_end(&mut Vec::new()).ok();
             });
             let settings = [("maxmemory".to_owned(), "64".to_owned())];
-            let ping = redis_ping(&to, Login::default(), &settings, Duration::from_secs(2)).unwrap();
+            let state = State { settings: &settings, whole: false };
+            let ping = redis_ping(&to, Login::default(), state, Duration::from_secs(2)).unwrap();
             assert_eq!(ping, wanted, "{says}");
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a server that is asked")]
+    fn a_user_that_was_changed_in_the_running_server() {
+        use std::io::{Read, Write};
+        let text = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        let list =
+            |texts: &[&str]| format!("*{}\r\n{}", texts.len(), texts.iter().map(|one| text(one)).collect::<String>());
+        let (own, other) = ("2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", "00ff");
+        let six = |flags: &[&str], passwords: &[&str], commands: &str, keys: &[&str]| {
+            let parts =
+                [text("flags"), list(flags), text("passwords"), list(passwords), text("commands"), text(commands)];
+            format!("*8\r\n{}{}{}", parts.concat(), text("keys"), list(keys))
+        };
+        let eight = |commands: &str, keys: &str, channels: &str| {
+            let flags = "*2\r\n+on\r\n+sanitize-payload\r\n";
+            let parts = [text("passwords"), list(&[own]), text("commands"), text(commands), text("keys"), text(keys)];
+            let rest = [text("channels"), text(channels), text("selectors"), "*0\r\n".to_owned()];
+            format!("*12\r\n{}{flags}{}{}", text("flags"), parts.concat(), rest.concat())
+        };
+        let good = six(&["on", "allkeys", "allcommands"], &[own], "+@all", &["*"]);
+        let too = "is let in with another password, too";
+        for (user, says, wanted) in [
+            (None, good.clone(), None),
+            (None, eight("+@all", "~*", "&*"), None),
+            (None, "-ERR unknown command `ACL`\r\n".to_owned(), None),
+            (None, six(&["on"], &[own, other], "+@all", &["*"]), Some(format!("user default {too}"))),
+            (None, six(&["on", "nopass"], &[], "+@all", &["*"]), Some(format!("user default {too}"))),
+            (
+                None,
+                eight("+@all -keys", "~*", "&*"),
+                Some("user default may not do everything: commands +@all -keys".into()),
+            ),
+            (None, eight("+@all", "~a:*", "&*"), Some("user default may not do everything: keys ~a:*".into())),
+            (None, eight("+@all", "~*", ""), Some("user default may not do everything: channels none".into())),
+            (None, six(&["on"], &[own], "+@all", &[]), Some("user default may not do everything: keys none".into())),
+            (
+                None,
+                "-NOPERM User default has no permissions\r\n".to_owned(),
+                Some("user default may not do everything: NOPERM User default has no permissions".into()),
+            ),
+            (Some("app"), format!("{good}{}", six(&["off"], &[], "-@all", &[])), None),
+            (
+                Some("app"),
+                format!("{good}{}", six(&["on", "nopass"], &[], "+@all", &["*"])),
+                Some("user default is let in, too".into()),
+            ),
+        ] {
+            let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let to = Endpoint::Tcp(server.local_addr().unwrap());
+            let answer = format!("+OK\r\n+PONG\r\n{says}");
+            let thread = std::thread::spawn(move || {
+                let (mut socket, _) = server.accept().unwrap();
+                socket.write_all(answer.as_bytes()).unwrap();
+                socket.read_to_end(&mut Vec::new()).ok();
+            });
+            let state = State { settings: &[], whole: true };
+            let ping = redis_ping(&to, Login { user, password: Some("x") }, state, Duration::from_secs(2)).unwrap();
+            assert_eq!(ping, wanted.map_or(Ping::Pong, Ping::Other), "{says}");
             thread.join().unwrap();
         }
     }

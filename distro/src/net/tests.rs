@@ -85,7 +85,7 @@ fn a_name_that_does_not_resolve_is_class_dns() {
 #[expect(clippy::disallowed_methods, reason = "the other side of what is tested")]
 fn a_site_is_asked_by_its_name() {
     install_tls_provider();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind((SITES_AT, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -116,7 +116,7 @@ fn who_listens_and_never_answers_is_not_waited_for() {
     let address = listener.local_addr().unwrap();
     let limit = Duration::from_millis(200);
     let began = Instant::now();
-    let redis = redis_ping(&Endpoint::Tcp(address), Login::default(), &[], limit);
+    let redis = redis_ping(&Endpoint::Tcp(address), Login::default(), RedisState::default(), limit);
     assert_eq!(redis, Err(Silence::Timeout(limit)));
     assert_eq!(probe(&format!("http://{address}/"), limit), Err(Silence::Timeout(limit)));
     assert!(began.elapsed() < Duration::from_secs(3));
@@ -140,7 +140,7 @@ fn socket_files() {
         assert!(stream.read(&mut request).unwrap() > 0);
         stream.write_all(b"+PONG\r\n").unwrap();
     });
-    assert_eq!(redis_ping(&to, Login::default(), &[], SECOND), Ok(Ping::Pong));
+    assert_eq!(redis_ping(&to, Login::default(), RedisState::default(), SECOND), Ok(Ping::Pong));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn logins() {
         ("", Login::default(), Err(Silence::Closed)),
         ("HTTP/1.1 400 Bad Request\r\n", Login::default(), Err(Silence::Garbled("HTTP/1.1 400 Bad Request".into()))),
     ] {
-        assert_eq!(redis_ping(&Endpoint::Tcp(server(reply)), login, &[], SECOND), wanted, "{reply}");
+        assert_eq!(redis_ping(&Endpoint::Tcp(server(reply)), login, RedisState::default(), SECOND), wanted, "{reply}");
     }
 }
 

@@ -12,6 +12,7 @@ use crate::Facts;
 use crate::network::Login;
 use crate::packages::definition::{Definition, Rival};
 use crate::packages::{Entry, without_login};
+use crate::pattern::is_like;
 
 /// What a file of ours that defines a repository begins with.
 pub const MANAGED: &str = "# Managed by surefoot.";
@@ -83,22 +84,6 @@ fn overridden_of(definitions: Vec<PathBuf>, overrides: &[&Path]) -> Result<Vec<R
         }
     }
     Ok(repos)
-}
-
-/// Is `name` like `pattern`, in which `*` stands for anything and `?` for one letter?
-fn is_like(name: &str, pattern: &str) -> bool {
-    let (mut letters, mut wanted) = (name.chars(), pattern.chars());
-    match wanted.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let mut rests = name.char_indices().map(|(at, _)| &name[at..]).chain([""]);
-            rests.any(|rest| is_like(rest, wanted.as_str()))
-        }
-        Some(one) => {
-            letters.next().is_some_and(|letter| one == '?' || one == letter)
-                && is_like(letters.as_str(), wanted.as_str())
-        }
-    }
 }
 
 /// INI, with values that go on in lines that begin with white space.
@@ -396,23 +381,6 @@ mod tests {
             let off = off.map(|off: &str| format!("{}/{off}", root.path().display()));
             assert_eq!(switched_off("vendor", &overrides).unwrap(), off, "{file}");
             assert_eq!(has_others(&own, &overrides).unwrap(), others, "{file}");
-        }
-    }
-
-    #[test]
-    fn names_that_are_like_a_pattern() {
-        for (name, pattern, wanted) in [
-            ("vendor", "vendor", true),
-            ("vendor", "vend", false),
-            ("vendor", "*", true),
-            ("", "*", true),
-            ("vendor", "v*r", true),
-            ("vendor", "v*x*", false),
-            ("vendor", "?endor", true),
-            ("vendor", "vendor?", false),
-            ("v\u{e4}ndor", "v?nd*", true),
-        ] {
-            assert_eq!(is_like(name, pattern), wanted, "{name} {pattern}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a service said before it died.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +15,8 @@ const LINES: usize = 20;
 const TAIL_BYTES: u64 = 64 << 10;
 /// How much of a long line of Erlang's terms is shown from its beginning, and from its end.
 const TERM_CHARS: usize = 100;
+/// After how many bytes no more lines of a term are joined to the first.
+const MOST_TERMS: usize = 2000;
 
 /// What a service says from a moment on, in its own log files and in the journal.
 #[derive(Debug, Default)]
@@ -84,7 +86,8 @@ fn is_hearsay(name: &str, line: &str) -> bool {
 /// The last lines of `text`; where some of them complain, without those that only inform.
 fn last_lines(text: &str) -> Vec<String> {
     let is_chat = |line: &str| ["[info]", "[notice]", "[debug]"].iter().any(|level| line.contains(level));
-    let mut lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines = with_terms(text);
+    let mut lines: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !line.trim().is_empty()).collect();
     if lines.iter().any(|line| is_complaint(line) && !is_chat(line)) {
         lines.retain(|line| !is_chat(line));
     }
@@ -108,10 +111,36 @@ fn without_terms(line: &str) -> String {
     format!("{begin} … {}", end.into_iter().rev().collect::<String>())
 }
 
+/// The lines of `text`, each that ends within a term of Erlang's with the lines that go on with it: there is the reason (`enospc`), and the name of a file. What
+/// is not joined is the program's stack, and what a child was started with.
+fn with_terms(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for line in text.lines() {
+        let own = without_tag(line);
+        match (own.filter(|own| own.starts_with(' ')).map(str::trim), lines.last_mut()) {
+            (Some(term), Some(last)) if is_open => {
+                is_open = !term.starts_with("[{") && !term.starts_with("{child,") && last.len() < MOST_TERMS;
+                last.push_str(if is_open { term } else { "" });
+            }
+            _ => {
+                is_open = own.is_some_and(|own| own.contains(": {") && own.ends_with([',', '{', '[']));
+                lines.push(line.to_owned());
+            }
+        }
+    }
+    lines
+}
+
+/// What stands behind the time and the process that Erlang writes before a line; none of another line.
+fn without_tag(line: &str) -> Option<&str> {
+    line.split_once("] <0.").and_then(|(_, rest)| Some(rest.split_once("> ")?.1))
+}
+
 /// A line as it is, without the time and the process that Erlang writes before it; none, where it tells nothing, or is of a crash report,
 /// which nobody but the program's authors can read.
 fn telling(line: &str) -> Option<&str> {
-    let tagged = line.split_once("] <0.").and_then(|(_, rest)| Some(rest.split_once("> ")?.1));
+    let tagged = without_tag(line);
     let is_frame = |line: &str| line.starts_with("    ") && line.contains('/') && line.contains(", line ");
     let noise = [
         "Kernel pid terminated",
@@ -154,7 +183,37 @@ pub fn evidence(host: &Host, name: &str, unit: &Unit, logs: &Logs) -> Vec<String
     }
     let journal = if host.facts.init == Init::Systemd { journal(host, name, unit, logs.since) } else { Vec::new() };
     lines.extend(in_order(name, journal, logs.said()));
-    lines
+    once(lines)
+}
+
+/// The last of lines that say the same: a service that is started again and again says everything as often. The name of a log of which nothing is left goes, too.
+fn once(lines: Vec<String>) -> Vec<String> {
+    let is_name = |line: &str| line.starts_with('/') && line.ends_with(".log:");
+    let mut seen = BTreeSet::new();
+    let mut last: Vec<String> = Vec::new();
+    for line in lines.into_iter().rev() {
+        let is_of_nothing = is_name(&line) && last.last().is_none_or(|below| is_name(below));
+        if !is_of_nothing && seen.insert(without_stamp(&line)) {
+            last.push(line);
+        }
+    }
+    last.reverse();
+    last
+}
+
+/// A line without its time, and the numbers of processes that stand about it.
+fn without_stamp(line: &str) -> String {
+    const HEAD: usize = 7;
+    let is_time = |word: &str| {
+        word.len() >= 8 && word.matches(':').count() == 2 && word.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let has_time = words.iter().take(HEAD).any(|word| is_time(word));
+    let is_stamp = |at: usize, word: &str| {
+        has_time && at < HEAD && word.trim_start_matches('[').starts_with(|c: char| c.is_ascii_digit())
+    };
+    let rest = words.iter().enumerate().filter(|(at, word)| !is_stamp(*at, word)).map(|(_, word)| *word);
+    rest.collect::<Vec<_>>().join(" ")
 }
 
 /// The service manager's words about the service, which name it, and then the service's own: those of its log last, unless only the
@@ -184,6 +243,16 @@ fn is_complaint(line: &str) -> bool {
     WORDS.iter().any(|word| line.contains(word))
 }
 
+/// What is in the journal of a unit, as `-u` finds it, and what systemd's child says that cannot become the unit's program: where that is not in
+/// the unit's control group yet, `-u` does not know it (as with cgroup v1).
+fn of_unit(name: &str) -> Vec<String> {
+    let by_root = |field: &str| ["+".to_owned(), "_UID=0".to_owned(), format!("{field}={name}")];
+    let own = vec![format!("_SYSTEMD_UNIT={name}")];
+    ["UNIT", "OBJECT_SYSTEMD_UNIT", "COREDUMP_UNIT"]
+        .into_iter()
+        .fold(own, |all, field| [all, by_root(field).into()].concat())
+}
+
 /// The journal's lines of this start; of the unit, where there are none (systemd forgets a start once it tries the next).
 fn journal(host: &Host, name: &str, unit: &Unit, since: Option<SystemTime>) -> Vec<String> {
     // What it said last may still be on its way. That takes root, and is no matter where it fails.
@@ -192,7 +261,7 @@ fn journal(host: &Host, name: &str, unit: &Unit, since: Option<SystemTime>) -> V
     // By its name first: of a process that ended at once the journal does not know the invocation.
     if let Some(since) = since.and_then(|since| since.duration_since(UNIX_EPOCH).ok()) {
         let since = format!("--since=@{}.{:06}", since.as_secs(), since.subsec_micros());
-        questions.push(vec!["-u".to_owned(), name.to_owned(), since]);
+        questions.push([vec![since], of_unit(name)].concat());
     }
     // Of a start that systemd has no id of the journal has none.
     if !unit.invocation.is_empty() && !unit.invocation.contains(' ') {
@@ -201,7 +270,7 @@ fn journal(host: &Host, name: &str, unit: &Unit, since: Option<SystemTime>) -> V
         questions.push(vec![own, "+".to_owned(), format!("INVOCATION_ID={}", unit.invocation)]);
     }
     if since.is_none() {
-        questions.push(vec!["-u".to_owned(), name.to_owned()]);
+        questions.push(of_unit(name));
     }
     for question in questions {
         let command = Command::new("journalctl").args(["-q", "-n", "20", "--no-pager", "-o", "cat"]).args(question);
@@ -249,6 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_at_every_start_is_told_once() {
+        for (line, wanted) in [
+            ("2026-11-30 19:28:04.293 UTC [5421] FATAL:  could not open 5 files", "UTC FATAL: could not open 5 files"),
+            ("4777:M 30 Nov 2026 19:27:55.451 # Error trying to save", "Nov # Error trying to save"),
+            ("2026/11/30 19:33:53 [emerg] 10383#10383: malloc(96) failed", "[emerg] malloc(96) failed"),
+            ("Error: port 5432 is taken", "Error: port 5432 is taken"),
+        ] {
+            assert_eq!(without_stamp(line), wanted);
+        }
+        let lines = ["x: failed", "10:00:00 one", "y", "10:00:01 two", "y", "10:00:02 one"].map(str::to_owned);
+        assert_eq!(once(lines.into()), ["x: failed", "10:00:01 two", "y", "10:00:02 one"]);
+        let lines = ["/a.log:", "one", "/b.log:", "one", "/c.log:", "two"].map(str::to_owned);
+        assert_eq!(once(lines.into()), ["/b.log:", "one", "/c.log:", "two"]);
+    }
+
+    #[test]
     fn what_tells_most_comes_last() {
         let told = |journal: &[&str], log: &[&str]| {
             let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
@@ -280,6 +365,32 @@ mod tests {
         ] {
             assert_eq!(is_hearsay("redis-server.service", line), hearsay, "{line}");
         }
+    }
+
+    #[test]
+    fn the_reason_in_a_term_of_erlang_is_shown() {
+        let tag = "2026-11-30 19:38:50.131782+00:00 [error] <0.216.0> ";
+        let log = [
+            "Failed to start Ra system \"quorum_queues\": {error,",
+            "                               {{shutdown,",
+            "                                 {failed_to_start_child,ra_log_sup,",
+            "                                  {shutdown,",
+            "                                   {failed_to_start_child,ra_log_wal_sup,",
+            "                                    {bad_return_value,",
+            "                                     {badmatch,{error,enospc}}}}}},",
+            "                                {child,undefined,quorum_queues,",
+            "                                 {ra_system_sup,start_link,",
+            "  crasher:",
+            "Failed to load advanced configuration file \"/x\": {badfile,",
+            "                                                   {1,\"syntax error\"}}",
+        ]
+        .map(|line| format!("{tag}{line}\n"))
+        .concat();
+        let told = last_lines(&log);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("Failed to start Ra system \"quorum_queues\": {error,{{shutdown"), "{told:?}");
+        assert!(told[0].ends_with("{badmatch,{error,enospc}}}}}},"), "{told:?}");
+        assert_eq!(told[1], "Failed to load advanced configuration file \"/x\": {badfile,{1,\"syntax error\"}}");
     }
 
     #[test]

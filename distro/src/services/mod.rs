@@ -40,6 +40,8 @@ pub struct Unit {
     pub active: bool,
     /// Is it on its way: starting, reloading, or waiting for a restart after it failed?
     pub starting: bool,
+    /// Was it asked to end, and has not yet?
+    pub stopping: bool,
     /// Has the service manager a job of it that is not done, such as a start that waits for other units?
     pub has_job: bool,
     /// `ActiveState`/`SubState` as the service manager says it, for people.
@@ -147,6 +149,15 @@ pub fn is_enabled_by_its_package(unit: &str) -> bool {
 pub fn launch(host: &Host, unit: &str) -> Result<bool> {
     check_name(unit)?;
     systemd::launch(host, unit)
+}
+
+/// Asks the main process of `unit` once more to end: one that would not, since it could not write its data, goes on running, and to systemd it is stopping.
+///
+/// # Errors
+/// Where systemd cannot be asked.
+pub fn end_again(host: &Host, unit: &str) -> Result<()> {
+    check_name(unit)?;
+    if host.facts.init == Init::Systemd { systemd::end_again(host, unit) } else { Ok(()) }
 }
 
 /// Lets the service manager read the definitions of units again.

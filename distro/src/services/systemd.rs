@@ -106,6 +106,7 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
     // A unit of type oneshot that stays counts as active too.
     unit.active = matches!(active, "active" | "reloading" | "refreshing");
     unit.starting = matches!(active, "activating" | "reloading" | "refreshing");
+    unit.stopping = active == "deactivating";
     unit.state = if sub.is_empty() { active.to_owned() } else { format!("{active} ({sub})") };
     if !matches!(result, "" | "success") {
         unit.result = match code {
@@ -221,6 +222,11 @@ pub(super) fn launch(host: &Host, unit: &str) -> Result<bool> {
         .args(["--no-ask-password", "--no-block", "start", "--", unit])
         .output(&host.runner)?;
     Ok(output.ok())
+}
+
+pub(super) fn end_again(host: &Host, unit: &str) -> Result<()> {
+    // The word for whom is another since systemd 252; the old one is still taken.
+    Command::new("systemctl").args(["kill", "--kill-who=main", "--", unit]).output(&host.runner).map(drop)
 }
 
 pub(super) fn daemon_reload(host: &Host) -> Result<()> {

@@ -170,6 +170,30 @@ fn what_was_left_to_somebody_is_theirs_when_it_is_changed_again() {
     }
 }
 
+/// A folder goes after the file in it, whoever made them.
+#[test]
+fn what_is_inherited_keeps_its_order() {
+    let file = |name: &str| Undo::RemoveFile { path: name.into() };
+    let ours = |name: &str| intent(name, "content", file(name), "1");
+    let inherited = |name: &str, was: &str| {
+        let Record::Intent { items, .. } = ours(was) else { unreachable!() };
+        Record::Inherited { from: "a".into(), resource: name.into(), items }
+    };
+    let undone =
+        |name: &str| Record::Undone { resource: name.into(), item: "content".into(), result: UndoOutcome::Handed };
+    for (records, expected) in [
+        // Another product hands its parts over last made first, and made all of them before ours.
+        (vec![ours("ours"), inherited("file", "file"), inherited("folder", "folder")], "ours file folder"),
+        // What was given twice, since a kill came in between.
+        (vec![inherited("file", "file"), inherited("folder", "folder"), inherited("file", "file")], "file folder"),
+        // Another step has it by now.
+        (vec![ours("a"), ours("b"), ours("c"), inherited("new", "b"), undone("b")], "c new a"),
+    ] {
+        let order: Vec<String> = State::replay(&records).unwrap().to_undo().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(order.join(" "), expected);
+    }
+}
+
 #[test]
 fn what_was_left_to_somebody_is_inherited_as_theirs() {
     let id = "s/file:/x";

@@ -208,23 +208,26 @@ impl Settings {
             unit: layout.unit.to_owned(),
             ports: ports.to_vec(),
         };
-        let beside = |file: String, own: [&str; 2]| Beside {
+        let beside = |file: String, own: &[&str]| Beside {
             inner: Box::new(checked(Box::new(File::new(file, content)))),
             names: self.names.clone(),
             ports: ports.to_vec(),
             files: layout.read.iter().map(Into::into).collect(),
-            own: own.map(Into::into).to_vec(),
+            own: own.iter().map(Into::into).collect(),
             config: config.clone(),
             ipv6,
         };
+        // What makes way for it does so later: as long as it is there it tells which ports nginx has already.
         // Read after everybody else's: the first site of a port is the one that answers where no name fits, and stays it.
         match layout.sites {
-            Sites::Linked { available, enabled, default: (link, target) } => {
+            Sites::Linked { available, enabled, folder, default: (link, target) } => {
+                // Where it was as long as nginx read that folder alone.
+                let before = format!("{folder}/zz-{name}.conf");
                 let (file, enabled) = (format!("{available}/{name}.conf"), format!("{enabled}/zz-{name}.conf"));
                 let symlink = Symlink { path: enabled.clone(), target: file.clone(), stage: Stage::Configure };
                 vec![
+                    Box::new(beside(file, &[&enabled, link, &before])),
                     Box::new(default(link, target)),
-                    Box::new(beside(file, [&enabled, link])),
                     Box::new(checked(Box::new(symlink))),
                 ]
             }
@@ -234,14 +237,14 @@ impl Settings {
                     path: layout.main.to_owned(),
                     unit: layout.unit.to_owned(),
                     ports: ports.to_vec(),
-                    folders: layout.read.iter().filter(|path| path.as_str() != layout.main).map(Into::into).collect(),
+                    folders: layout.read.iter().filter(|path| **path != layout.main).map(Into::into).collect(),
                     own: vec![file.clone().into(), packaged.into()],
                     config: config.clone(),
                 };
                 vec![
+                    Box::new(beside(file.clone(), &[&file, packaged])),
                     Box::new(default(packaged, packaged)),
                     Box::new(checked(Box::new(server))),
-                    Box::new(beside(file.clone(), [&file, packaged])),
                 ]
             }
         }

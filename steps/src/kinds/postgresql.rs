@@ -4,14 +4,18 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Result;
+use distro::facts::Init;
 use distro::files::Meta;
-use distro::layout::Postgresql;
+use distro::layout::{self, Postgresql};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::server::{external, listen, outside, reached_at};
+use super::service::drop_ins;
 use super::units::Size;
 use super::{Context, Kind, refused, unsupported};
+use crate::resources::brought::Brought;
+use crate::resources::directory::Directory;
 use crate::resources::file::File;
 use crate::resources::key_value::KeyValue;
 use crate::resources::login::Login;
@@ -25,6 +29,9 @@ use crate::{KeyFormat, Resource, Stage};
 const ALL_CLUSTERS: &str = "postgresql.service";
 /// Longest name that PostgreSQL takes.
 const NAME_BYTES: usize = 63;
+/// Names the socket at which systemd is told that a service is ready.
+const SOCKET: &str = "NOTIFY_SOCKET";
+const SOCKET_OF_SYSTEMD: &str = "/run/systemd/notify";
 
 /// A PostgreSQL server from the distribution, with a role that logs in by password and a database that it owns. A cluster that is there
 /// already is taken as it is, with its data, its port and its other roles; what is set here comes after its own configuration and wins.
@@ -40,7 +47,7 @@ pub struct Settings {
     /// Extensions in the database.
     #[serde(default)]
     extensions: Vec<String>,
-    /// May the role make databases? Without it: as it is.
+    /// May the role make databases? Without it: no, and as it is where the role was there before.
     createdb: Option<bool>,
     /// Major version; the distribution's, where it is not given and known.
     version: Option<u16>,
@@ -163,6 +170,42 @@ fn config(set: &[(String, String)]) -> String {
     std::iter::once(head.to_owned()).chain(lines).collect()
 }
 
+/// The drop-in of a cluster's unit that is ours.
+fn drop_in(paths: &layout::Cluster) -> String {
+    format!("{}/surefoot.conf", drop_ins(&paths.unit))
+}
+
+/// How systemd learns at once that the server answers, which tells it so itself: Debian's program would ask it for two seconds at each start. That is
+/// started without the socket of systemd in its environment. Without that a start never ends: one of a cluster that somebody made anew brings the line
+/// itself, as the server's own user, who may have put anything in the place of the file. systemd's limit of five starts within 10 s, which nobody
+/// reached with these two seconds, is for services that it restarts itself.
+fn told_at_once(paths: &layout::Cluster, package: &str) -> impl Iterator<Item = Box<dyn Resource>> {
+    let (folder, environment) = (drop_ins(&paths.unit), format!("{}/environment", paths.folder));
+    let unit = format!(
+        "# Written by surefoot: what is changed here is put back at its next run.\n[Unit]\nStartLimitIntervalSec=0\n\
+         [Service]\nType=notify\n\
+         ExecStartPre=/usr/bin/setpriv --reuid postgres --regid postgres --init-groups /bin/sh -c '\
+         grep -q \"^{SOCKET} = .{SOCKET_OF_SYSTEMD}.$\" {environment} || \
+         echo \"{SOCKET} = \\'{SOCKET_OF_SYSTEMD}\\'\" >>{environment}'\n\
+         ExecStart=\nExecStart=/usr/bin/pg_ctlcluster --skip-systemctl-redirect --foreground --stdlog %i start\n"
+    );
+    let socket = KeyValue {
+        path: environment,
+        format: KeyFormat::Ini,
+        key: SOCKET.to_owned(),
+        value: format!("'{SOCKET_OF_SYSTEMD}'"),
+        repeat: false,
+        sensitive: false,
+        stage: Stage::Configure,
+    };
+    let unit = File::new(drop_in(paths), unit);
+    let (package, server) = (package.to_owned(), paths.unit.clone());
+    let all: [Box<dyn Resource>; 3] = [Box::new(socket), Box::new(Directory::new(folder)), Box::new(unit)];
+    all.into_iter().map(move |inner| {
+        Box::new(Brought { inner, package: package.clone(), unit: server.clone() }) as Box<dyn Resource>
+    })
+}
+
 impl Kind for Settings {
     const NAME: &'static str = "postgresql";
 
@@ -211,6 +254,10 @@ impl Kind for Settings {
                 resources.push(Box::new(client));
                 resources.push(Box::new(NewCluster::new(cluster.clone(), package.clone())));
                 resources.push(Box::new(own(0o644)));
+                // Older ones do not speak to systemd.
+                if !paths.before_scram && cx.facts().init == Init::Systemd {
+                    resources.extend(told_at_once(&paths, &package));
+                }
             }
             Postgresql::Single { extensions, .. } => {
                 let mut names = vec![package.clone()];
@@ -245,6 +292,7 @@ impl Kind for Settings {
             config: vec![logins.into()],
             // All that may come after ours, too: where such a line gets our value, the server has to take it up.
             start_config: vec![main.into(), read_with, format!("{}/postgresql.auto.conf", paths.data).into()],
+            next_start: vec![drop_in(&paths).into()],
             package: Some(package),
             ready: Some(ready),
             ports: self.port.into_iter().collect(),
@@ -289,6 +337,9 @@ mod tests {
             "packages client",
             "cluster 15/main",
             "file /etc/postgresql/15/main/conf.d/surefoot.conf",
+            "key_value /etc/postgresql/15/main/environment NOTIFY_SOCKET",
+            "directory /etc/systemd/system/postgresql@15-main.service.d",
+            "file /etc/systemd/system/postgresql@15-main.service.d/surefoot.conf",
             "settings 15/main",
             "lines /etc/postgresql/15/main/pg_hba.conf",
             "service postgresql@15-main.service",
@@ -304,8 +355,20 @@ mod tests {
              password_encryption = 'scram-sha-256'\n\
              shared_buffers = '131072kB'\n"
         );
+        let unit = wants(&resources, expected[6]);
+        assert!(
+            unit.contains("StartLimitIntervalSec=0\n[Service]\nType=notify\n")
+                && unit.contains(" --foreground --stdlog %i start\n"),
+            "{unit}"
+        );
+        let environment = "/etc/postgresql/15/main/environment";
+        let brings =
+            format!("$\" {environment} || echo \"NOTIFY_SOCKET = \\'/run/systemd/notify\\'\" >>{environment}'\n");
+        let pre = unit.lines().find(|line| line.starts_with("ExecStartPre=")).unwrap_or_default();
+        assert!(pre.contains(" --reuid postgres ") && unit.contains(&brings), "{unit}");
+        assert_eq!(wants(&resources, expected[4]), "keys'/run/systemd/notify'");
         assert_eq!(
-            wants(&resources, expected[5]),
+            wants(&resources, expected[8]),
             "lines# surefoot demo/db: begin\n\
              local \"shop\" \"shop\" scram-sha-256\n\
              host \"shop\" \"shop\" 127.0.0.1/32 scram-sha-256\n\
@@ -315,7 +378,7 @@ mod tests {
         );
         assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
         // It starts while others still come up.
-        assert!(resources[2..8].iter().all(|resource| resource.is_independent()));
+        assert!(resources[2..11].iter().all(|resource| resource.is_independent()));
         let packages = resources.iter().filter_map(|resource| resource.packages());
         let packages: Vec<_> = packages.map(|set| (set.names.join(" "), set.light)).collect();
         let expected = [("postgresql-15", false), ("postgresql-common postgresql-client-15", true)];
@@ -406,6 +469,17 @@ mod tests {
     }
 
     #[test]
+    fn systemd_is_told_where_there_is_one() {
+        let mut step = Step::new("db");
+        for (init, wanted) in [(Init::Systemd, 1), (Init::Scripts, 0)] {
+            step.facts.init = init;
+            let resources = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap();
+            let folders = names(&resources).into_iter().filter(|name| name.starts_with("directory /etc/systemd/"));
+            assert_eq!(folders.count(), wanted, "{init:?}");
+        }
+    }
+
+    #[test]
     fn versions_and_ports() {
         let mut step = Step::new("db");
         step.facts.ipv6 = false;
@@ -422,8 +496,9 @@ mod tests {
         ] {
             step.facts.base_version = base_version.to_owned();
             let resources = step.expand::<Settings>(settings).unwrap();
-            assert_eq!(resources[6].key(), unit);
-            assert_eq!(resources[6].ports().first().map(|port| port.number), port);
+            let service = resources.iter().find(|resource| resource.sort() == "service").unwrap();
+            assert_eq!(service.key(), unit);
+            assert_eq!(service.ports().first().map(|port| port.number), port);
         }
         let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
         assert!(error.to_string().starts_with("step 'db': which PostgreSQL "), "{error}");

@@ -1,5 +1,7 @@
 //! `rabbitmq`: a RabbitMQ server with users, virtual hosts and the management plugin.
 
+mod text;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use distro::layout::Rabbitmq;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::text::{socket_file, unit_file};
 use super::server::{external, listen, outside, reached_at};
 use super::units::Size;
 use super::{Context, Kind, refused, unsupported};
@@ -34,22 +37,6 @@ const FOLDER: &str = "/etc/rabbitmq";
 const DATA: &str = "/var/lib/rabbitmq";
 /// Where the service manager reads what is added to a unit.
 const UNITS: &str = "/etc/systemd/system";
-
-/// Plugins that would listen on all addresses, without `rabbitmq_`, with their ports.
-const PROTOCOLS: [(&str, u16); 3] = [("mqtt", 1883), ("stomp", 61613), ("stream", 5552)];
-/// The same of those that answer over HTTP.
-const PAGES: [(&str, u16); 3] = [("web_mqtt", 15675), ("web_stomp", 15674), ("prometheus", 15692)];
-
-/// Does the plugin `name` bring that one, itself or as what it needs? (`rabbitmq_web_mqtt_examples` needs `web_mqtt`, and that `mqtt`;
-/// `rabbitmq_shovel_prometheus` needs `prometheus`.)
-fn brings(name: &str, plugin: &str) -> bool {
-    let name = name.strip_prefix("rabbitmq_").unwrap_or(name);
-    let needs = |name: &str| {
-        let begins = name.strip_prefix(plugin).is_some_and(|rest| rest.starts_with('_'));
-        begins || name == plugin || name.strip_suffix(plugin).is_some_and(|rest| rest.ends_with('_'))
-    };
-    needs(name) || name.strip_prefix("web_").is_some_and(needs)
-}
 
 /// A RabbitMQ server from the distribution, with its management page. The distribution and port mapper of Erlang listen on loopback
 /// only. Users that are not named here stay as they are, except `guest` with its default password, which goes.
@@ -211,60 +198,6 @@ impl Settings {
         let users = std::iter::once(administrator).chain(others).collect();
         Accounts { unit: UNIT.to_owned(), management, amqp, users, vhosts: self.vhosts }
     }
-
-    fn config(&self, layout: &Rabbitmq, bind: &[IpAddr]) -> String {
-        let mut lines = vec!["# Written by surefoot: what is changed here is put back at its next run.".to_owned()];
-        // `default` is the name of the listener that every example has: another one would listen besides it.
-        let listeners = |of: &str, port: u16| -> Vec<String> {
-            let name = |at| if at == 0 { "default".to_owned() } else { format!("surefoot_{at}") };
-            let line = |(at, address)| format!("{of}listeners.tcp.{} = {address}:{port}", name(at));
-            bind.iter().enumerate().map(line).collect()
-        };
-        lines.extend(listeners("", self.port));
-        for (plugin, port) in PROTOCOLS {
-            if self.plugins.iter().any(|name| brings(name, plugin)) {
-                lines.extend(listeners(&format!("{plugin}."), port));
-            }
-        }
-        for (plugin, port) in PAGES {
-            if self.plugins.iter().any(|name| brings(name, plugin)) {
-                lines.extend([format!("{plugin}.tcp.ip = 127.0.0.1"), format!("{plugin}.tcp.port = {port}")]);
-            }
-        }
-        lines.push("management.tcp.ip = 127.0.0.1".to_owned());
-        lines.push(format!("management.tcp.port = {}", self.management_port));
-        lines.push(match self.memory {
-            Some(size) => format!("vm_memory_high_watermark.absolute = {}", size.0),
-            None => "vm_memory_high_watermark.relative = 0.25".to_owned(),
-        });
-        if layout.imports_once {
-            lines.push("definitions.import_backend = local_filesystem".to_owned());
-            lines.push(format!("definitions.local.path = {FOLDER}/definitions.d"));
-            lines.push("definitions.skip_if_unchanged = true".to_owned());
-        } else {
-            lines.push(format!("load_definitions = {FOLDER}/definitions.d"));
-        }
-        lines.join("\n") + "\n"
-    }
-}
-
-/// Erlang's own listeners: the one between nodes, which also tools use, and the port mapper, where it is not started by its socket.
-fn unit_file(address: Ipv4Addr) -> String {
-    let [a, b, c, d] = address.octets();
-    format!(
-        "# Written by surefoot: what is changed here is put back at its next run.\n[Service]\n\
-         Environment=\"ERL_ZFLAGS=-kernel inet_dist_use_interface {{{a},{b},{c},{d}}}\" ERL_EPMD_ADDRESS={address}\n"
-    )
-}
-
-/// The port mapper's socket. A node makes itself known at 127.0.0.1, whatever its own address.
-fn socket_file(address: Ipv4Addr) -> String {
-    let mut addresses = vec![Ipv4Addr::LOCALHOST, address];
-    addresses.dedup();
-    let lines: String = addresses.iter().map(|address| format!("ListenStream={address}:4369\n")).collect();
-    format!(
-        "# Written by surefoot: what is changed here is put back at its next run.\n[Socket]\nListenStream=\n{lines}"
-    )
 }
 
 impl Kind for Settings {
@@ -376,182 +309,4 @@ impl Kind for Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use distro::facts::Family;
-    use distro::{Class, Fault};
-
-    use super::*;
-    use crate::kinds::testing::{Step, names, wants};
-
-    #[test]
-    fn what_a_step_expands_to() {
-        let step = Step::new("broker");
-        let settings = json!({
-            "user": "admin", "password": "hunter2", "memory": "256 MiB", "plugins": ["rabbitmq_shovel"],
-            "users": [{"name": "shop", "password": "hunter22"}],
-        });
-        let resources = step.expand::<Settings>(settings).unwrap();
-        let expected = [
-            "packages all",
-            "directory /etc/systemd/system/epmd.socket.d",
-            "file /etc/systemd/system/epmd.socket.d/surefoot.conf",
-            "directory /etc/systemd/system/rabbitmq-server.service.d",
-            "file /etc/systemd/system/rabbitmq-server.service.d/surefoot.conf",
-            "directory /etc/rabbitmq/conf.d",
-            "file /etc/rabbitmq/conf.d/90-surefoot.conf",
-            "plugins /etc/rabbitmq/enabled_plugins",
-            "node_name /etc/rabbitmq/rabbitmq-env.conf",
-            "directory /etc/rabbitmq/definitions.d",
-            "file /etc/rabbitmq/definitions.d/surefoot.json",
-            "service epmd.socket",
-            "service epmd.service",
-            "service rabbitmq-server.service",
-            "accounts rabbitmq-server.service",
-        ];
-        assert_eq!(names(&resources), expected);
-        assert_eq!(
-            wants(&resources, expected[6]),
-            "file 0640 root:rabbitmq\n\
-             # Written by surefoot: what is changed here is put back at its next run.\n\
-             listeners.tcp.default = 127.0.0.1:5672\n\
-             listeners.tcp.surefoot_1 = ::1:5672\n\
-             management.tcp.ip = 127.0.0.1\n\
-             management.tcp.port = 15672\n\
-             vm_memory_high_watermark.absolute = 268435456\n\
-             load_definitions = /etc/rabbitmq/definitions.d\n"
-        );
-        assert!(!wants(&resources, expected[10]).contains("hunter2"), "a definition has hashes only");
-        assert!(!format!("{resources:?}").contains("hunter2"), "the password is not told");
-    }
-
-    #[test]
-    fn what_plugins_bring_listens_where_it_should() {
-        let mut step = Step::new("broker");
-        step.facts.ipv6 = false;
-        for (plugin, listening) in [
-            ("rabbitmq_shovel", ""),
-            ("rabbitmq_mqtt", "mqtt.listeners.tcp.default = 10.0.0.1:1883"),
-            ("rabbitmq_stream_management", "stream.listeners.tcp.default = 10.0.0.1:5552"),
-            ("rabbitmq_prometheus", "prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = 15692"),
-            ("rabbitmq_shovel_prometheus", "prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = 15692"),
-            (
-                "rabbitmq_web_stomp_examples",
-                "stomp.listeners.tcp.default = 10.0.0.1:61613\nweb_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = 15674",
-            ),
-        ] {
-            let settings = json!({"user": "a", "password": "x", "bind": ["10.0.0.1"], "plugins": [plugin]});
-            let config =
-                wants(&step.expand::<Settings>(settings).unwrap(), "file /etc/rabbitmq/conf.d/90-surefoot.conf");
-            let (_, rest) = config.split_once("\nlisteners.tcp.default = 10.0.0.1:5672\n").unwrap();
-            let (found, _) = rest.split_once("management.tcp.ip").unwrap();
-            assert_eq!(found.trim_end(), listening, "{plugin}");
-        }
-    }
-
-    #[test]
-    fn where_the_node_brings_the_port_mapper_along() {
-        let mut step = Step::new("broker");
-        step.facts.family = Family::RedHat;
-        let resources = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap();
-        let expected = [
-            "packages all",
-            "data_folder /var/lib/rabbitmq",
-            "file /etc/rabbitmq/rabbitmq-env.conf",
-            "directory /etc/systemd/system/rabbitmq-server.service.d",
-            "file /etc/systemd/system/rabbitmq-server.service.d/surefoot.conf",
-        ];
-        assert_eq!(names(&resources)[..5], expected);
-        assert!(!names(&resources).iter().any(|name| name.contains("epmd")));
-    }
-
-    #[test]
-    fn one_that_reads_another_configuration_is_refused_unless_it_is_somebody_elses() {
-        let mut step = Step::new("broker");
-        (step.facts.base, step.facts.base_version) = ("ubuntu".into(), "16.04".into());
-        let error = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap_err();
-        assert!(error.to_string().contains(" is older than 3.7 "), "{error}");
-        let fault = Fault::find(&error).unwrap();
-        assert_eq!(fault.class, Class::Unsupported);
-        assert!(fault.advice.ends_with("install on Ubuntu 20.04 or later"), "{}", fault.advice);
-        let external = json!({"user": "a", "password": "x", "external": "mq.example.com:5672"});
-        assert_eq!(names(&step.expand::<Settings>(external).unwrap()), ["login a@mq.example.com:5672"]);
-    }
-
-    #[test]
-    fn what_is_imported_once_and_what_at_every_start() {
-        let mut step = Step::new("broker");
-        step.facts.ipv6 = false;
-        for (base, version, once) in [
-            ("debian", "11", false),
-            ("debian", "12", false),
-            ("debian", "13", true),
-            ("ubuntu", "24.04", false),
-            ("", "", false),
-        ] {
-            (step.facts.base, step.facts.base_version) = (base.into(), version.into());
-            let resources = step.expand::<Settings>(json!({"user": "a", "password": "x"})).unwrap();
-            let config = wants(&resources, "file /etc/rabbitmq/conf.d/90-surefoot.conf");
-            assert!(config.contains("\nvm_memory_high_watermark.relative = 0.25\n"), "{config}");
-            assert_eq!(config.ends_with("\ndefinitions.skip_if_unchanged = true\n"), once, "{base} {version}");
-            assert_eq!(
-                config.ends_with("\nload_definitions = /etc/rabbitmq/definitions.d\n"),
-                !once,
-                "{base} {version}"
-            );
-        }
-    }
-
-    #[test]
-    fn where_erlang_listens() {
-        let (here, other) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 1, 1));
-        assert!(socket_file(here).ends_with("[Socket]\nListenStream=\nListenStream=127.0.0.1:4369\n"));
-        assert!(socket_file(other).ends_with("=\nListenStream=127.0.0.1:4369\nListenStream=127.0.1.1:4369\n"));
-        let line =
-            "Environment=\"ERL_ZFLAGS=-kernel inet_dist_use_interface {127,0,1,1}\" ERL_EPMD_ADDRESS=127.0.1.1\n";
-        assert!(unit_file(other).ends_with(line));
-    }
-
-    #[test]
-    fn a_server_that_is_there_already() {
-        let settings = json!({"user": "a", "password": "hunter2", "external": "mq.example.com:5672"});
-        let resources = Step::new("broker").expand::<Settings>(settings).unwrap();
-        assert_eq!(names(&resources), ["login a@mq.example.com:5672"]);
-        assert!(!format!("{resources:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn settings_that_cannot_be_meant() {
-        let other = |user: serde_json::Value| json!({"user": "a", "password": "x", "users": [user]});
-        for (settings, wanted) in [
-            (json!({"user": "a:b", "password": "x"}), "'a:b' is not a name that a user can have"),
-            (
-                json!({"user": "a", "password": ""}),
-                "the password of 'a' is empty, too long or has a control character in it",
-            ),
-            (
-                json!({"user": "guest", "password": "x"}),
-                "'guest' may log in with a password that everybody knows, and is removed",
-            ),
-            (other(json!({"name": "a", "password": "y"})), "user 'a' is there twice"),
-            (
-                other(json!({"name": "b", "password": "y", "permissions": [{"vhost": "v"}]})),
-                "a user has permissions in 'v', which is not one of 'vhosts'",
-            ),
-            (json!({"user": "a", "password": "x", "vhosts": []}), "'vhosts' is empty, or a port is 0"),
-            (
-                json!({"user": "a", "password": "x", "memory": "1 MiB"}),
-                "'memory' is less than 128 MiB, which the server takes by itself",
-            ),
-            (
-                json!({"user": "a", "password": "x", "port": 15672}),
-                "port 15672 cannot be that of AMQP and of the management page",
-            ),
-            (json!({"user": "a", "password": "x", "plugins": ["A b"]}), "'plugins': 'A b' is not the name of a plugin"),
-        ] {
-            let error = Step::new("broker").expand::<Settings>(settings).unwrap_err();
-            assert_eq!(error.to_string(), format!("step 'broker': {wanted}"));
-        }
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ use crate::resources::login::Login;
 use crate::resources::memory_limit::MemoryLimit;
 use crate::resources::packages::Packages;
 use crate::resources::redis_data::Server;
+use crate::resources::redis_users::RedisUsers;
 use crate::resources::service::{Ready, Service};
 use crate::{KeyFormat, Resource, Stage};
 
@@ -125,6 +126,7 @@ impl Kind for Settings {
                     user: self.user,
                     password: Some(self.password),
                     settings: Vec::new(),
+                    whole: false,
                 },
                 server: self.external,
             };
@@ -147,6 +149,7 @@ impl Kind for Settings {
             user: self.user.clone(),
             password: Some(self.password.clone()),
             settings: self.set(),
+            whole: true,
         };
         let meta = |mode| Meta::new(mode, layout.user, layout.user);
         let mut resources: Vec<Box<dyn Resource>> = vec![
@@ -168,6 +171,15 @@ impl Kind for Settings {
             let on = persistence == Persistence::AppendOnly;
             resources.push(Box::new(AppendLog { server: server.clone(), on }));
         }
+        resources.extend(layout.main.map(|main| -> Box<dyn Resource> {
+            Box::new(RedisUsers {
+                unit: layout.unit.to_owned(),
+                main: main.to_owned(),
+                own: layout.own.to_owned(),
+                user: self.user.clone(),
+                password: self.password.clone(),
+            })
+        }));
         resources.extend(self.memory.map(|most| -> Box<dyn Resource> { Box::new(MemoryLimit { server, most }) }));
         resources.extend::<Vec<Box<dyn Resource>>>(vec![Box::new(File {
             meta: meta(0o640),
@@ -310,6 +322,7 @@ mod tests {
             "packages all",
             "directory /var/lib/redis",
             "append_log /var/lib/redis",
+            "redis_users /etc/redis/redis.conf",
             "memory_limit /var/lib/redis",
             OWN,
             "key_value /etc/redis/redis.conf include /etc/redis/surefoot.conf",
@@ -327,7 +340,7 @@ mod tests {
              maxmemory-policy allkeys-lru\n\
              appendonly yes\n"
         );
-        assert_eq!(resources[6].ports()[0].number, 6379);
+        assert_eq!(resources[7].ports()[0].number, 6379);
         assert!(!format!("{resources:?}").contains("%'"), "the password is not told");
     }
 

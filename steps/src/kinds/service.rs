@@ -158,7 +158,7 @@ fn network(cx: &dyn Context, unit: &str) -> Result<Vec<Box<dyn Resource>>> {
 }
 
 /// The folder of a unit's drop-ins that are the administrator's.
-fn drop_ins(unit: &str) -> String {
+pub(super) fn drop_ins(unit: &str) -> String {
     format!("/etc/systemd/system/{unit}.d")
 }
 

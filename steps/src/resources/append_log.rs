@@ -34,19 +34,21 @@ impl AppendLog {
 
     /// Is there anything that the log does not have?
     fn without_log(&self, is_running: bool, said: RedisData) -> Result<Option<String>> {
-        let Server { unit, data, .. } = &self.server;
+        let unit = &self.server.unit;
         if said.logs == Some(true) {
             return Ok(None);
         }
+        let (data, snapshot) = (self.server.folder()?, self.server.snapshot()?);
+        let (data, snapshot) = (data.display(), snapshot.display());
         Ok(match (self.server.logged()?, self.server.saved()?) {
-            (None, Some(_)) => Some(format!("there is a snapshot, {data}/dump.rdb, and no log")),
+            (None, Some(_)) => Some(format!("there is a snapshot, {snapshot}, and no log")),
             (None, None) => is_running.then(|| format!("{unit} runs without a log")),
             (Some(_), _) if said.logs == Some(false) => {
                 Some(format!("{unit} runs without a log (appendonly no): the one in {data} is an old one"))
             }
             // Where it logs, it writes a snapshot last of all when it stops.
             (Some(logged), Some(saved)) if saved > logged && !self.logs()? => Some(format!(
-                "its snapshot, {data}/dump.rdb, is newer than its log, and its configuration says appendonly no"
+                "its snapshot, {snapshot}, is newer than its log, and its configuration says appendonly no"
             )),
             (Some(_), _) => None,
         })
@@ -54,7 +56,7 @@ impl AppendLog {
 
     /// Is there anything that no snapshot will have?
     fn without_snapshot(&self, is_running: bool, said: RedisData) -> Result<Option<String>> {
-        let Server { unit, data, .. } = &self.server;
+        let (unit, data) = (&self.server.unit, self.server.folder()?);
         let logged = self.server.logged()?;
         Ok(match said.logs {
             Some(false) => None,
@@ -65,7 +67,7 @@ impl AppendLog {
             None if is_running => (self.server.configured("save")?.as_deref() == Some("\"\""))
                 .then(|| format!("the configuration of {unit} says appendonly yes and save \"\"")),
             None => (self.server.saved()? < logged)
-                .then(|| format!("its log in {data} is newer than its snapshot, or there is none")),
+                .then(|| format!("its log in {} is newer than its snapshot, or there is none", data.display())),
         })
     }
 

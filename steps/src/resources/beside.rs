@@ -1,15 +1,17 @@
 //! The file of a site of nginx, beside those of somebody else's sites.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use distro::failure::io_fault;
-use distro::files;
 use distro::nginx::{self, Config, Obstacle, Server};
 use distro::{Class, Fault};
 
+use super::around::Around;
 use super::paths;
-use crate::{Change, Claim, Cx, Probe, Resource, Stage};
+use crate::{Claim, Cx, Probe, Resource};
 
 /// A site's file. Where it has to be written, the other sites on the same ports are named, and one that answers in its place is a conflict: of two of the same
 /// name nginx would leave out one without a word.
@@ -57,11 +59,15 @@ impl Beside {
     /// Insists that nginx can listen on the site's ports.
     fn refuse_obstacles(&self) -> Result<()> {
         let mut neighbours = self.neighbours()?;
-        // Ports that it has already are no obstacle.
-        let own = PathBuf::from(self.inner.key());
-        let text = files::read(&own)?.unwrap_or_default();
-        let servers = Config::read(&String::from_utf8_lossy(&text)).servers;
-        neighbours.extend(servers.into_iter().map(|server| (own.clone(), server)));
+        // Ports that nginx has already are no obstacle: by this site, or by the one that makes way for it.
+        for own in self.own.iter().chain([&PathBuf::from(self.inner.key())]) {
+            let text = match std::fs::read(own) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                text => text.map_err(|error| io_fault(&error, "read", own))?,
+            };
+            let servers = Config::read(&String::from_utf8_lossy(&text)).servers;
+            neighbours.extend(servers.into_iter().map(|server| (own.clone(), server)));
+        }
         let servers: Vec<&Server> = neighbours.iter().map(|(_, server)| server).collect();
         let Some((n, said, obstacle)) = nginx::obstacle(&servers, &self.ports, self.ipv6) else { return Ok(()) };
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
@@ -130,17 +136,21 @@ impl Beside {
     }
 }
 
-/// The servers of somebody else's in what nginx reads, by the files that they stand in: `files` are these, and folders of which `config` includes some, and `own` those
-/// among them that are nobody else's.
+/// The servers of somebody else's in what nginx reads, by the files that they stand in: in `files`, and in what `config` includes. Where there is none yet, all of
+/// the files in folders among them are read. Those of `own` are nobody else's.
 pub(super) fn others(
     files: &[PathBuf],
     own: &[PathBuf],
     config: Option<&Config>,
-) -> Result<Vec<(PathBuf, Vec<Server>)>> {
+) -> Result<BTreeMap<PathBuf, Vec<Server>>> {
+    let mut found = config.map_or(Ok(BTreeMap::new()), |config| config.included(own))?;
     let mut read = Vec::new();
     for path in files {
         if !path.is_dir() {
             read.push(path.clone());
+            continue;
+        }
+        if config.is_some() {
             continue;
         }
         for entry in path.read_dir().map_err(|error| io_fault(&error, "read", path))? {
@@ -150,39 +160,19 @@ pub(super) fn others(
     // nginx's patterns pass over hidden files, of which one may be a draft of ours that a kill left.
     let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     read.retain(|path| path.is_file() && !is_hidden(path) && !own.contains(path));
-    read.sort();
-    read.dedup();
-    let servers = |path: &Path, text: &str| match (config, path.parent(), path.file_name()) {
-        (Some(config), Some(folder), Some(name)) if !files.contains(&path.to_owned()) => {
-            config.servers_of(&folder.to_string_lossy(), &name.to_string_lossy(), text)
-        }
-        _ => Config::read(text).servers,
-    };
-    let mut found = Vec::new();
     for path in read {
         match std::fs::read(&path) {
-            Ok(text) => {
-                let servers = servers(&path, &String::from_utf8_lossy(&text));
-                found.push((path, servers));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Ok(text) => drop(found.insert(path, Config::read(&String::from_utf8_lossy(&text)).servers)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(io_fault(&error, "read", &path).into()),
         }
     }
     Ok(found)
 }
 
-impl Resource for Beside {
-    fn sort(&self) -> &'static str {
-        self.inner.sort()
-    }
-
-    fn key(&self) -> String {
-        self.inner.key()
-    }
-
-    fn stage(&self) -> Stage {
-        self.inner.stage()
+impl Around for Beside {
+    fn inner(&self) -> &dyn Resource {
+        self.inner.as_ref()
     }
 
     fn claims(&self) -> Vec<Claim> {
@@ -199,8 +189,8 @@ impl Resource for Beside {
         paths::unless_hidden(cx, &self.key(), self.look(cx))
     }
 
-    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
-        self.inner.apply(cx, changes)
+    fn takes_the_place_of(&self, sort: &str, key: &str) -> bool {
+        sort == "file" && key != self.inner.key() && self.own.iter().any(|own| own == Path::new(key))
     }
 }
 
@@ -240,6 +230,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_its_own_elsewhere_makes_way() {
+        let trial = Trial::new();
+        let (file, before) = (trial.at("own"), trial.at("before"));
+        let beside = Beside {
+            inner: Box::new(trial.file("own", "own", 0o644)),
+            names: vec!["a".to_owned()],
+            ports: vec![80],
+            files: vec![trial.at("").into()],
+            own: vec![trial.at("link").into(), before.clone().into()],
+            config: None,
+            ipv6: true,
+        };
+        trial.write("before", "server { listen 80; server_name a; }");
+        assert!(!trial.changes(&beside)[0].summary.contains("beside"));
+        for (sort, key, wanted) in [
+            ("file", &before, true),
+            ("symlink", &before, false),
+            ("file", &file, false),
+            ("file", &trial.at("x"), false),
+        ] {
+            assert_eq!(Resource::takes_the_place_of(&beside, sort, key), wanted, "{sort} {key}");
+        }
+    }
+
+    #[test]
     fn what_nginx_does_not_read_is_no_site() {
         let trial = Trial::new();
         let config =
@@ -262,9 +277,16 @@ mod tests {
         }
         let summary = trial.changes(&beside())[0].summary.clone();
         assert!(!summary.contains("beside"), "{summary}");
-        trial.write("b/y", "server { listen 80; server_name x; }");
-        let error = trial.probe(&beside()).unwrap_err();
-        assert_eq!(error.to_string(), "nginx has a site 'x' on port 80 already");
+        for (file, text) in
+            [("b/y", "server { listen 80; server_name x; }"), ("c", "server { listen 80; server_name x; }")]
+        {
+            trial.write(file, text);
+            trial.write("b/z", &format!("include {};", trial.at("c")));
+            let error = trial.probe(&beside()).unwrap_err();
+            assert_eq!(error.to_string(), "nginx has a site 'x' on port 80 already");
+            assert_eq!(Fault::find(&error).unwrap().evidence, [format!("{}: server_name x", trial.at(file))]);
+            std::fs::remove_file(trial.at(file)).unwrap();
+        }
     }
 
     #[test]
@@ -293,10 +315,16 @@ mod tests {
             assert_eq!(fault.class, Class::Conflict);
             assert_eq!(fault.evidence, [format!("{}: {said}", trial.at("b")), why.to_owned()]);
         }
-        // It listens there already.
+        // It listens there already, or what makes way for it does.
         trial.write("b", "server { listen 10.0.0.5:80; server_name b; }");
         trial.write("m", "server { listen 80; }");
         assert_eq!(trial.changes(&beside()).len(), 1);
+        trial.write("m", "");
+        trial.write("d", "server { listen 80 default_server; }");
+        let link: PathBuf = trial.at("default").into();
+        std::os::unix::fs::symlink(trial.at("d"), &link).unwrap();
+        let with_default = Beside { own: vec![trial.at("m").into(), trial.at("d").into(), link], ..beside() };
+        assert_eq!(trial.changes(&with_default).len(), 1);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use anyhow::Result;
 use distro::Command;
 use distro::files::{self, Kind, Seen};
 
+use super::around::Around;
 use super::service;
-use crate::{Change, Claim, Cx, Probe, Resource, Stage};
+use crate::{Change, Cx, Resource};
 
 /// A file or symlink that is part of the configuration of a service. After it was changed the program is asked whether it would take
 /// its configuration; where it refuses, the path is as it was before, and the service is not touched.
@@ -51,29 +52,9 @@ impl Checked {
     }
 }
 
-impl Resource for Checked {
-    fn sort(&self) -> &'static str {
-        self.inner.sort()
-    }
-
-    fn recall(&self, marker: &str) -> Result<Option<(String, String)>> {
-        self.inner.recall(marker)
-    }
-
-    fn key(&self) -> String {
-        self.inner.key()
-    }
-
-    fn stage(&self) -> Stage {
-        self.inner.stage()
-    }
-
-    fn claims(&self) -> Vec<Claim> {
-        self.inner.claims()
-    }
-
-    fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
-        self.inner.probe(cx)
+impl Around for Checked {
+    fn inner(&self) -> &dyn Resource {
+        self.inner.as_ref()
     }
 
     fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {

@@ -58,11 +58,16 @@ impl GivenCertificate {
         let offer::Certificate { certificate, key, .. } = &self.files;
         let advice = match flaw {
             Flaw::Name(_) => "give a certificate for this name, or the name that the certificate is for",
-            Flaw::Chain(_) => "put the certificate first, then the one that signed it, and so on, then run it again",
-            Flaw::Key(_) | Flaw::Mismatch(_) => {
+            Flaw::Chain(_) | Flaw::Mismatch(Some(_)) => {
+                "put the certificate first, then the one that signed it, and so on, then run it again"
+            }
+            Flaw::Key(_) | Flaw::Mismatch(None) => {
                 "give the key that the certificate was requested with, in PEM without a passphrase"
             }
-            _ => "put a certificate in PEM there that is valid now, then run it again",
+            Flaw::Expired(_) | Flaw::Ends(_) | Flaw::NotYet(_) => {
+                "put a certificate in PEM there that is valid now, or set the host's clock where that is wrong, then run it again"
+            }
+            Flaw::Certificate(_) => "put a certificate in PEM there that is valid now, then run it again",
         };
         Fault::new(Class::Tls, format!("the certificate {certificate} with the key {key} cannot be used: {flaw}"))
             .evidence(["nothing was changed: both are only looked at"])
@@ -127,6 +132,22 @@ mod tests {
                 (Some((class, said)), Some((of, part))) => assert!(class == of && said.contains(part), "{said}"),
                 (found, _) => panic!("{file} {key} {name}: {found:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_advice_fits_the_flaw() {
+        let trial = Trial::new();
+        let files =
+            offer::Certificate { certificate: trial.at("c"), key: trial.at("k"), webroot: None, renewed: false };
+        let given = GivenCertificate { files, names: Vec::new() };
+        for (flaw, wanted) in [
+            (Flaw::Mismatch(Some(2)), "put the certificate first"),
+            (Flaw::Mismatch(None), "give the key that the certificate was requested with"),
+            (Flaw::Expired(std::time::Duration::ZERO), "or set the host's clock"),
+        ] {
+            let advice = given.fault(&flaw).advice;
+            assert!(advice.contains(wanted), "{flaw}: {advice}");
         }
     }
 }

@@ -67,7 +67,8 @@ impl Htpasswd {
     fn bygone(&self, cx: &Cx<'_>, text: &[u8]) -> Vec<Change> {
         let removal = |(item, wrote): (&str, &[String])| {
             let user = item.strip_prefix("user ")?;
-            if self.users.iter().any(|(name, _)| name == user) {
+            // Another product may name them in the same file.
+            if self.users.iter().any(|(name, _)| name == user) || cx.memory.is_shared(&self.thing(user)) {
                 return None;
             }
             let hash = edit::value(text, self.spot(user))?;
@@ -75,6 +76,10 @@ impl Htpasswd {
             is_ours.then(|| Change::new(item, format!("remove {user}, whom nobody names any more"), self.undo(user)))
         };
         cx.memory.made(cx.id).into_iter().filter_map(removal).collect()
+    }
+
+    fn thing(&self, user: &str) -> String {
+        format!("key:{}#{user}", self.path)
     }
 
     fn undo(&self, user: &str) -> Undo {
@@ -131,7 +136,7 @@ impl Resource for Htpasswd {
 
     fn claims(&self) -> Vec<Claim> {
         let user = |(user, password): &(String, String)| Claim {
-            thing: format!("key:{}#{user}", self.path),
+            thing: self.thing(user),
             wants: password.as_bytes().to_vec(),
         };
         [paths::claim(&self.path, "keys")].into_iter().chain(self.users.iter().map(user)).collect()
@@ -205,8 +210,8 @@ mod tests {
         trial.bring(&users(&trial, &[("adam", &"x".repeat(MOST))]));
     }
 
-    /// Remembers what was written of users.
-    struct Journal(Vec<(String, Vec<String>)>);
+    /// Remembers what was written of users, and which thing another product claims.
+    struct Journal(Vec<(String, Vec<String>)>, String);
 
     impl crate::Memory for Journal {
         fn seen(&self, _: &str) -> Option<&Value> {
@@ -215,6 +220,10 @@ mod tests {
 
         fn intended(&self, _: &str) -> bool {
             true
+        }
+
+        fn is_shared(&self, thing: &str) -> bool {
+            thing == self.1
         }
 
         fn made(&self, _: &str) -> Vec<(&str, &[String])> {
@@ -226,7 +235,7 @@ mod tests {
     fn who_is_not_named_any_more_is_removed() {
         let trial = Trial::new();
         trial.write("users", "root:x\n");
-        let made = trial.bring(&users(&trial, &[("adam", "a"), ("eve", "e"), ("seth", "s")]));
+        let made = trial.bring(&users(&trial, &[("adam", "a"), ("eve", "e"), ("seth", "s"), ("noah", "n")]));
         let before = trial.read("users");
         // One has chosen another password since.
         let seth = before.lines().find(|line| line.starts_with("seth:")).unwrap();
@@ -234,9 +243,9 @@ mod tests {
         let named = users(&trial, &[("adam", "a")]);
         let again = trial.with(|cx| {
             let told = |change: &Change| change.wrote.as_ref().map(|line| (change.item.clone(), vec![cx.digest(line)]));
-            let memory = Journal(made.iter().filter_map(told).collect());
-            let cx =
-                &Cx { host: cx.host, look: cx.look, memory: &memory, key: cx.key, id: cx.id, survivor: cx.survivor };
+            let shared = format!("key:{}#noah", trial.at("users"));
+            let memory = Journal(made.iter().filter_map(told).collect(), shared);
+            let cx = &Cx { memory: &memory, ..*cx };
             let Probe::Changes(changes) = named.probe(cx).unwrap() else { panic!("nobody is removed") };
             assert_eq!(items(&changes), ["user eve: remove eve, whom nobody names any more"]);
             named.apply(cx, &changes).unwrap();
@@ -245,7 +254,7 @@ mod tests {
         assert!(matches!(again, Probe::InPlace(_)), "{again:?}");
         let left: Vec<String> =
             trial.read("users").lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
-        assert_eq!(left, ["root", "adam", "seth"]);
+        assert_eq!(left, ["root", "adam", "seth", "noah"]);
         trial.undo(&made, false);
         assert_eq!(trial.read("users"), "root:x\nseth:other\n");
     }

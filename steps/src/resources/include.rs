@@ -6,9 +6,10 @@ use anyhow::Result;
 use distro::files;
 use distro::{Class, Fault};
 
+use super::around::Around;
 use super::key_value::KeyValue;
 use super::paths;
-use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo};
+use crate::{Change, Cx, Probe, Resource, Undo};
 
 /// The line. Of several lines for one key the last counts: where one for a key of ours comes after it, it is moved to the end.
 /// (`CONFIG REWRITE` writes there, and so do people.)
@@ -65,21 +66,9 @@ impl Include {
     }
 }
 
-impl Resource for Include {
-    fn sort(&self) -> &'static str {
-        self.include.sort()
-    }
-
-    fn key(&self) -> String {
-        self.include.key()
-    }
-
-    fn stage(&self) -> Stage {
-        self.include.stage()
-    }
-
-    fn claims(&self) -> Vec<Claim> {
-        self.include.claims()
+impl Around for Include {
+    fn inner(&self) -> &dyn Resource {
+        &self.include
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
@@ -107,8 +96,8 @@ impl Resource for Include {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::KeyFormat;
     use crate::resources::trial::Trial;
+    use crate::{KeyFormat, Stage};
 
     fn include(trial: &Trial) -> Include {
         let include = KeyValue {

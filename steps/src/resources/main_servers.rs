@@ -9,7 +9,7 @@ use distro::files;
 use distro::nginx::{Config, Server};
 use serde_json::{Value, json};
 
-use super::{beside, packaged_default, paths};
+use super::{beside, packaged_default, paths, top_block};
 use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
 
 /// What its lines begin with while they do not count.
@@ -39,6 +39,16 @@ pub struct MainServers {
     pub own: Vec<PathBuf>,
     /// What nginx.conf says, where it is there.
     pub config: Option<Config>,
+}
+
+/// A text; where it is not in UTF-8, a letter for each of its bytes.
+fn text_of(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| top_block::letters(bytes), str::to_owned)
+}
+
+/// What [`text_of`] has made of `before` and became `text`, so that the lines of other people's stay in their encoding.
+fn bytes_of(text: &str, before: &[u8]) -> Vec<u8> {
+    if std::str::from_utf8(before).is_ok() { text.as_bytes().to_vec() } else { top_block::bytes(text) }
 }
 
 /// `text` with the lines of its servers as comments; none where it has no server, or one that shares a line with something else.
@@ -105,9 +115,7 @@ impl MainServers {
             let change = Change::new("server", "comment its own server out", undo);
             return Ok(without_servers(text).map(|without| (without, vec![change])));
         }
-        let others = beside::others(&self.folders, &self.own, self.config.as_ref())?
-            .into_iter()
-            .flat_map(|(_, servers)| servers);
+        let others = beside::others(&self.folders, &self.own, self.config.as_ref())?.into_values().flatten();
         let others = others.filter(|server| !server.stream);
         let Some(marked) = with_defaults(text, &others.collect::<Vec<_>>(), &self.ports) else { return Ok(None) };
         let lines = text.lines().zip(marked.lines()).filter(|(line, new)| line != new);
@@ -124,13 +132,13 @@ impl MainServers {
         let Some(text) = files::read(Path::new(&self.path))? else {
             return Ok(Probe::Pending(format!("file {}", self.path)));
         };
-        let text_of = String::from_utf8_lossy(&text);
-        let Some((new, mut changes)) = self.wanted(cx, &text_of)? else {
-            let has_servers = !Config::read(&text_of).servers.is_empty();
+        let said = text_of(&text);
+        let Some((new, mut changes)) = self.wanted(cx, &said)? else {
+            let has_servers = !Config::read(&said).servers.is_empty();
             return Ok(Probe::InPlace(if has_servers { json!({ "stays": true }) } else { Value::Null }));
         };
         if let Some(first) = changes.first_mut() {
-            first.diff = paths::diff(&self.path, &text, new.as_bytes(), 1);
+            first.diff = paths::diff(&self.path, &text, &bytes_of(&new, &text), 1);
         }
         Ok(Probe::Changes(changes))
     }
@@ -167,8 +175,8 @@ impl Resource for MainServers {
     fn apply(&self, cx: &Cx<'_>, _: &[Change]) -> Result<()> {
         let path = Path::new(&self.path);
         let (Some(text), Some(seen)) = (files::read(path)?, files::stat(cx.look, path)?) else { return Ok(()) };
-        match self.wanted(cx, &String::from_utf8_lossy(&text))? {
-            Some((new, _)) => files::replace(cx.look, path, new.as_bytes(), &seen.meta),
+        match self.wanted(cx, &text_of(&text))? {
+            Some((new, _)) => files::replace(cx.look, path, &bytes_of(&new, &text), &seen.meta),
             None => Ok(()),
         }
     }
@@ -177,29 +185,29 @@ impl Resource for MainServers {
 /// Lines were made comments: they count again. What else somebody changed in the file since stays.
 pub(crate) fn undo_restore(cx: &UndoCx<'_>, path: &str, mark: &str) -> Result<Undone> {
     let at = Path::new(path);
-    let (Some(text), Some(seen)) = (files::read(at)?, files::stat(cx.look, at)?) else { return Ok(Undone::Gone) };
-    let text = String::from_utf8_lossy(&text);
+    let (Some(before), Some(seen)) = (files::read(at)?, files::stat(cx.look, at)?) else { return Ok(Undone::Gone) };
+    let text = text_of(&before);
     let lines = text.split_inclusive('\n').map(|line| line.strip_prefix(mark).unwrap_or(line));
     let restored: String = lines.collect();
     if restored == text {
         return Ok(Undone::Gone);
     }
-    files::replace(cx.look, at, restored.as_bytes(), &seen.meta)?;
+    files::replace(cx.look, at, &bytes_of(&restored, &before), &seen.meta)?;
     Ok(Undone::Done(format!("lines of {path} that were comments count again")))
 }
 
 /// A line was changed: what was there comes back, unless somebody changed it since.
 pub(crate) fn undo_line(cx: &UndoCx<'_>, path: &str, line: &str, original: &str) -> Result<Undone> {
     let at = Path::new(path);
-    let (Some(text), Some(seen)) = (files::read(at)?, files::stat(cx.look, at)?) else { return Ok(Undone::Gone) };
-    let text = String::from_utf8_lossy(&text);
+    let (Some(before), Some(seen)) = (files::read(at)?, files::stat(cx.look, at)?) else { return Ok(Undone::Gone) };
+    let text = text_of(&before);
     let is_it = |one: &str| one.strip_suffix('\n').unwrap_or(one) == line;
     if !text.split_inclusive('\n').any(is_it) {
         return Ok(Undone::Gone);
     }
     let lines =
         text.split_inclusive('\n').map(|one| if is_it(one) { one.replace(line, original) } else { one.to_owned() });
-    files::replace(cx.look, at, lines.collect::<String>().as_bytes(), &seen.meta)?;
+    files::replace(cx.look, at, &bytes_of(&lines.collect::<String>(), &before), &seen.meta)?;
     Ok(Undone::Done(format!("put '{}' back in {path}", original.trim())))
 }
 
@@ -259,6 +267,28 @@ mod tests {
         // Somebody else's site is read before it, and answers there already.
         trial.write("conf.d/wiki.conf", "server { listen *:80; listen [::]:80; }\n");
         assert!(trial.changes(&servers).is_empty());
+    }
+
+    #[test]
+    fn other_peoples_lines_stay_in_their_encoding() {
+        let trial = Trial::new();
+        let servers = MainServers {
+            path: trial.at("nginx.conf"),
+            unit: "none.service".into(),
+            ports: vec![80],
+            folders: Vec::new(),
+            own: Vec::new(),
+            config: None,
+        };
+        for word in [&b"f\xfcr"[..], b"f\xc3\xbcr"] {
+            let found = [b"http { server {\n listen 80; # ", word, b"\n # ", word, b"\n} }\n"].concat();
+            std::fs::write(trial.at("nginx.conf"), &found).unwrap();
+            let changes = trial.bring(&servers);
+            let marked = [b"http { server {\n listen 80 default_server; # ", word, b"\n # ", word, b"\n} }\n"].concat();
+            assert_eq!(std::fs::read(trial.at("nginx.conf")).unwrap(), marked);
+            trial.undo(&changes, false);
+            assert_eq!(std::fs::read(trial.at("nginx.conf")).unwrap(), found);
+        }
     }
 
     #[test]

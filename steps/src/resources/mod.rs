@@ -3,7 +3,9 @@
 pub mod absent;
 pub mod acme_certificate;
 pub(crate) mod append_log;
+mod around;
 pub(crate) mod beside;
+pub(crate) mod brought;
 pub mod ca;
 pub(crate) mod checked;
 pub mod command;
@@ -39,6 +41,7 @@ pub mod program_copy;
 pub(crate) mod rabbitmq;
 pub(crate) mod readable;
 pub(crate) mod redis_data;
+pub(crate) mod redis_users;
 pub mod repository;
 pub(crate) mod schema;
 pub mod selinux;

@@ -5,11 +5,12 @@ use std::path::Path;
 use anyhow::Result;
 use distro::{Class, Fault, files};
 
+use super::around::Around;
 use super::edit;
 use super::key_value::KeyValue;
 use super::paths;
 use super::setting::Spot;
-use crate::{Change, Claim, Cx, KeyFormat, Probe, Resource, Stage};
+use crate::{Cx, KeyFormat, Probe, Resource};
 
 /// A key of mongod.conf. That the server would not start any more with the keys of ours, for what somebody set besides, is told before the
 /// first of them is written.
@@ -53,35 +54,20 @@ impl MongodKey {
     }
 }
 
-impl Resource for MongodKey {
-    fn sort(&self) -> &'static str {
-        self.inner.sort()
-    }
-
-    fn key(&self) -> String {
-        self.inner.key()
-    }
-
-    fn stage(&self) -> Stage {
-        self.inner.stage()
-    }
-
-    fn claims(&self) -> Vec<Claim> {
-        self.inner.claims()
+impl Around for MongodKey {
+    fn inner(&self) -> &dyn Resource {
+        &self.inner
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         paths::unless_hidden(cx, &self.inner.path, self.look().and_then(|()| self.inner.probe(cx)))
-    }
-
-    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
-        self.inner.apply(cx, changes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Stage;
     use crate::resources::trial::Trial;
 
     fn key(trial: &Trial) -> MongodKey {

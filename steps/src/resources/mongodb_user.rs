@@ -3,6 +3,8 @@
 //! The first user of a server is made without a login, which a server with authorization allows from its own host as long as it has no user
 //! (the localhost exception). Every other one is made by that first user, the administrator.
 
+mod account;
+
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -10,9 +12,11 @@ use std::time::Duration;
 use anyhow::Result;
 use distro::net::bson::{Document, Value};
 use distro::net::{Endpoint, Mongodb, Refusal, Silence};
-use distro::{Class, Fault, files};
+use distro::{Class, Fault};
 
 use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
+
+pub use account::Account;
 
 /// How long one conversation with the server may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -20,17 +24,6 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub const OLDEST: &str = "4.2";
 /// Where administrators are.
 pub const ADMIN_DATABASE: &str = "admin";
-
-/// Who logs in.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Account {
-    /// Database that the user is of.
-    pub database: String,
-    /// Name.
-    pub name: String,
-    /// Password, ASCII.
-    pub password: String,
-}
 
 /// A role, and the database that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,42 +71,6 @@ impl Role {
     }
 }
 
-impl Account {
-    /// As drivers take it.
-    pub fn url(&self, addr: &str) -> String {
-        let Self { database, name, password } = self;
-        format!("mongodb://{}:{}@{addr}/{database}?authSource={database}", encoded(name), encoded(password))
-    }
-
-    /// The account that a file with such a URL holds; none where there is no such file.
-    fn in_file(path: &str) -> Result<Option<Self>> {
-        let text = files::read(Path::new(path))?.unwrap_or_default();
-        Ok(Self::of_url(String::from_utf8_lossy(&text).trim()))
-    }
-
-    fn of_url(url: &str) -> Option<Self> {
-        let (login, rest) = url.strip_prefix("mongodb://")?.split_once('@')?;
-        let (name, password) = login.split_once(':')?;
-        let (_, database) = rest.rsplit_once("authSource=")?;
-        Some(Self { database: database.to_owned(), name: decoded(name)?, password: decoded(password)? })
-    }
-}
-
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
-        bytes.extend(part[2..].bytes());
-    }
-    String::from_utf8(bytes).ok()
-}
-
 /// What a server has to say against a user that is wanted.
 enum Found {
     /// It logs in; these roles are missing.
@@ -153,9 +110,19 @@ impl MongodbUser {
         } else {
             Class::Service
         };
+        let advice = if refusal.code == Refusal::UNAUTHORIZED {
+            format!(
+                "its administrator '{}' lacks that right: let another one who has it grant it (`db.grantRolesToUser`), or, where nobody has it, \
+                 grant it while {} runs without security.authorization, then run again with --resume",
+                self.admin.as_ref().unwrap_or(&self.account).name,
+                self.unit
+            )
+        } else {
+            "see what it names, mend it, then run again with --resume".to_owned()
+        };
         Fault::new(class, format!("MongoDB at {} does not {what}", self.addr))
             .evidence([format!("it says: {} (code {})", refusal.message, refusal.code)])
-            .advice("see what it names, mend it, then run again with --resume")
+            .advice(advice)
     }
 
     fn ask(&self, server: &mut Mongodb, what: &str, database: &str, command: Document) -> Result<Document> {
@@ -467,24 +434,6 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_read_back() {
-        for password in ["abc123", "a:b@c/d?e=f%g #&", "%", "ü"] {
-            let account = Account { database: "shop".into(), name: "a@b".into(), password: password.into() };
-            let url = account.url("127.0.0.1:27017");
-            assert!(Account::of_url(&url) == Some(account), "{url}");
-        }
-        assert_eq!(
-            Account { database: "admin".into(), name: "admin".into(), password: "x/y".into() }.url("127.0.0.1:1"),
-            "mongodb://admin:x%2Fy@127.0.0.1:1/admin?authSource=admin"
-        );
-        for text in
-            ["", "mongodb://a@b/c?authSource=c", "mongodb://a:%@b/c?authSource=c", "mongodb://a:%zz@b/c?authSource=c"]
-        {
-            assert!(Account::of_url(text).is_none(), "{text}");
-        }
-    }
-
-    #[test]
     fn only_roles_that_are_named_count() {
         let role = |name: &str, database: &str| Role { name: name.into(), database: database.into() }.document();
         let had = [role("readWrite", "shop"), role("read", "shop"), role("dbAdmin", "shop")];
@@ -513,5 +462,19 @@ mod tests {
         // The administrator stays.
         assert!(matches!(user(false).changes(Found::Nobody)[0].undo, Undo::Kept { .. }));
         assert!(!format!("{:?}", user(true)).contains("hunter2"));
+    }
+
+    #[test]
+    fn who_lacks_a_right_is_told_with_what_gives_it_back() {
+        for (admin, name) in [(true, "admin"), (false, "app")] {
+            let refusal = |code| Refusal { code, message: "not authorized on admin".into() };
+            let fault = user(admin).refused("grant roles to 'app'", &refusal(Refusal::UNAUTHORIZED));
+            assert!(
+                fault.class == Class::Login && fault.advice.contains(&format!("'{name}' lacks that right")),
+                "{fault}"
+            );
+            let other = user(admin).refused("grant roles to 'app'", &refusal(1)).advice;
+            assert_eq!(other, "see what it names, mend it, then run again with --resume");
+        }
     }
 }

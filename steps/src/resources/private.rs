@@ -6,8 +6,9 @@ use anyhow::Result;
 use distro::files::{self, Seen};
 use distro::{Class, Fault};
 
+use super::around::Around;
 use super::paths;
-use crate::{Change, Claim, Cx, Probe, Resource, Stage};
+use crate::{Cx, Probe, Resource};
 
 /// A key whose value is a secret. It is not put into a file that everybody on the host can read.
 #[derive(Debug)]
@@ -43,39 +44,20 @@ impl Private {
 /// Who has no rights but those that everybody has.
 const NOBODY: &str = "nobody";
 
-impl Resource for Private {
-    fn sort(&self) -> &'static str {
-        self.inner.sort()
-    }
-
-    fn recall(&self, marker: &str) -> Result<Option<(String, String)>> {
-        self.inner.recall(marker)
-    }
-
-    fn key(&self) -> String {
-        self.inner.key()
-    }
-
-    fn stage(&self) -> Stage {
-        self.inner.stage()
-    }
-
-    fn claims(&self) -> Vec<Claim> {
-        self.inner.claims()
+impl Around for Private {
+    fn inner(&self) -> &dyn Resource {
+        self.inner.as_ref()
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
         paths::unless_hidden(cx, &self.path, self.look(cx))
-    }
-
-    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
-        self.inner.apply(cx, changes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Stage;
     use crate::resources::ini::Ini;
     use crate::resources::trial::Trial;
 

@@ -4,11 +4,14 @@ mod accounts;
 mod config;
 mod data;
 mod node;
+mod password;
+mod terms;
+mod tool;
 
 pub use accounts::{Accounts, Permission, User};
-pub(crate) use accounts::{undo_user, undo_vhost};
 pub use config::Configuration;
 pub use node::{FirstDefinitions, NodeAddress, NodeName, Plugins};
+pub(crate) use tool::{undo_user, undo_vhost};
 
 /// Its unit.
 const UNIT: &str = "rabbitmq-server.service";

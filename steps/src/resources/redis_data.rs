@@ -23,7 +23,7 @@ const HEAD: u64 = 512;
 pub struct Server {
     /// Its unit.
     pub unit: String,
-    /// Its data folder.
+    /// Its data folder, where its configuration names no other.
     pub data: String,
     /// Its configuration files, in the order in which it takes them.
     pub config: Vec<String>,
@@ -61,20 +61,32 @@ impl Server {
         Ok(value)
     }
 
+    /// A file or a folder by the setting that names it; `usual`, where nothing does. It quotes these when it writes its configuration itself.
+    fn named(&self, key: &str, usual: &str) -> Result<PathBuf> {
+        let named = self.configured(key)?;
+        Ok(named.as_deref().map_or(usual, |named| named.trim_matches(['"', '\''])).into())
+    }
+
+    /// Where its data are.
+    pub fn folder(&self) -> Result<PathBuf> {
+        Ok(Path::new(&self.data).join(self.named("dir", &self.data)?))
+    }
+
     /// Where its snapshot is.
-    pub fn snapshot(&self) -> PathBuf {
-        Path::new(&self.data).join("dump.rdb")
+    pub fn snapshot(&self) -> Result<PathBuf> {
+        Ok(self.folder()?.join(self.named("dbfilename", "dump.rdb")?))
     }
 
     /// When its snapshot was written, where there is one.
     pub fn saved(&self) -> Result<Option<SystemTime>> {
-        written(&self.snapshot())
+        written(&self.snapshot()?)
     }
 
     /// When its log was written, where there is one: a file up to Redis 6, a folder since.
     pub fn logged(&self) -> Result<Option<SystemTime>> {
-        let folder = Path::new(&self.data).join("appendonlydir");
-        let mut last = written(&Path::new(&self.data).join("appendonly.aof"))?.max(written(&folder)?);
+        let above = self.folder()?;
+        let folder = above.join(self.named("appenddirname", "appendonlydir")?);
+        let mut last = written(&above.join(self.named("appendfilename", "appendonly.aof")?))?.max(written(&folder)?);
         if last.is_some() && folder.is_dir() {
             for entry in folder.read_dir().map_err(|error| io_fault(&error, "read", &folder))? {
                 last = last.max(written(&entry.map_err(|error| io_fault(&error, "read", &folder))?.path())?);
@@ -85,7 +97,7 @@ impl Server {
 
     /// How many bytes its snapshot takes in memory, and what says so; where it does not say so itself, they are no fewer than it has.
     pub fn in_snapshot(&self) -> Result<Option<(u64, String)>> {
-        let path = self.snapshot();
+        let path = self.snapshot()?;
         let Some((head, length)) = files::head(&path, HEAD)? else { return Ok(None) };
         Ok(Some(match used_by(&head) {
             Some(used) => (used, format!("{} was written with {used} bytes in memory", path.display())),
@@ -138,6 +150,27 @@ pub(super) mod tests {
             user: None,
             password: "hunter2".into(),
         }
+    }
+
+    #[test]
+    fn data_are_where_its_configuration_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("big");
+        std::fs::create_dir_all(elsewhere.join("log")).unwrap();
+        let server = server(folder.path());
+        assert_eq!(server.snapshot().unwrap(), folder.path().join("dump.rdb"));
+        let config = format!(
+            "dir \"{}\"\ndbfilename \"own.rdb\"\nappendfilename 'own.aof'\nappenddirname log\n",
+            elsewhere.display()
+        );
+        std::fs::write(folder.path().join("redis.conf"), config).unwrap();
+        assert_eq!(server.snapshot().unwrap(), elsewhere.join("own.rdb"));
+        assert!(server.saved().unwrap().is_none() && server.logged().unwrap().is_some());
+        std::fs::remove_dir(elsewhere.join("log")).unwrap();
+        assert!(server.logged().unwrap().is_none());
+        std::fs::write(elsewhere.join("own.aof"), "").unwrap();
+        std::fs::write(elsewhere.join("own.rdb"), "").unwrap();
+        assert!(server.saved().unwrap().is_some() && server.logged().unwrap().is_some());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! pair means a restart or a reload ([`config::judge`]).
 
 mod bring;
+mod cause;
 mod config;
 mod ready;
 mod undo;
@@ -22,7 +23,8 @@ use serde_json::{Value, json};
 use self::config::{Judgement, Seen, Touched};
 use crate::{Change, Claim, Cx, Port, Probe, Resource, Stage, Undo};
 
-pub(crate) use bring::{of_full_disk, refused, renewed, stop, tells_of_full_disk};
+pub(crate) use bring::{refused, renewed, stop};
+pub(crate) use cause::{of_full_disk, tells_of_full_disk};
 pub(crate) use config::read as read_config;
 pub(crate) use ready::endpoint;
 pub use ready::{Answer, Ready};
@@ -57,6 +59,8 @@ pub struct Service {
     pub check: Vec<String>,
     /// Files that it reads at its start only, whatever else it takes up by a reload.
     pub start_config: Vec<PathBuf>,
+    /// Files of its definition that only say how it is started: one that runs goes on without them.
+    pub next_start: Vec<PathBuf>,
     /// Files of `config` that its answer shows that it has, whoever changes them: none of them has to be as it was.
     pub proven: Vec<PathBuf>,
     /// Its own log files, for evidence.
@@ -85,6 +89,7 @@ impl Service {
             running: true,
             reload: false,
             config: Vec::new(),
+            next_start: Vec::new(),
             proven: Vec::new(),
             package: None,
             ready: None,
@@ -112,7 +117,7 @@ impl Service {
         };
         let own: Vec<PathBuf> = self.config.iter().filter(|path| !self.proven.contains(path)).cloned().collect();
         let config = config::read(cx.key, &own, "")?;
-        let files: Vec<PathBuf> = unit.files.iter().map(PathBuf::from).chain(self.start_config.clone()).collect();
+        let files: Vec<PathBuf> = self.definition(unit).map(Path::to_owned).collect();
         let definition = config::read(cx.key, &files, &version)?;
         let seen = Seen {
             config: config.digest,
@@ -122,6 +127,12 @@ impl Service {
             stamps: [config.stamps, definition.stamps].concat(),
         };
         Ok((seen, config.paths, definition.paths))
+    }
+
+    /// What it has to be started anew for.
+    fn definition<'a>(&'a self, unit: &'a Unit) -> impl Iterator<Item = &'a Path> {
+        let of_unit = unit.files.iter().map(Path::new).filter(|path| !self.next_start.iter().any(|next| next == path));
+        of_unit.chain(self.start_config.iter().map(PathBuf::as_path))
     }
 
     /// Identifies what a reload changes: the last one that the service manager did, and the workers, which a server replaces
@@ -151,7 +162,12 @@ impl Service {
             return Ok((Judgement::Right, Seen::default()));
         }
         let (now, config, definition) = self.now(cx, unit)?;
-        if unit.needs_reload {
+        // Who changes these lets systemd read them.
+        let next = |thing: &String| {
+            let changed = thing.strip_prefix("file:");
+            changed.is_some_and(|changed| self.next_start.iter().any(|next| next.starts_with(changed)))
+        };
+        if unit.needs_reload && !cx.changing.iter().any(next) {
             return Ok((Judgement::Restart, now));
         }
         let touched = |paths: &[String]| paths.iter().any(|path| cx.memory.intended(&format!("file:{path}")));
@@ -162,6 +178,27 @@ impl Service {
         let proven = records.iter().any(|record| judge(Some(record)) == Judgement::Right);
         let judgement = if proven { Judgement::Right } else { judge(records.first()) };
         Ok((judgement, now))
+    }
+
+    /// What it takes to take up a change of one of `things`.
+    fn taking_up(&self, unit: &Unit, things: &[String]) -> Judgement {
+        if self.group {
+            return Judgement::Right;
+        }
+        let is_of = |own: &mut dyn Iterator<Item = &Path>| {
+            let own: Vec<&Path> = own.collect();
+            let mut files = things.iter().filter_map(|thing| thing.strip_prefix("file:")).map(Path::new);
+            files.any(|path| own.iter().any(|own| path.starts_with(own)))
+        };
+        let package = self.package.as_ref().map(|name| format!("package:{name}"));
+        if is_of(&mut self.definition(unit)) || package.is_some_and(|package| things.contains(&package)) {
+            return Judgement::Restart;
+        }
+        match is_of(&mut self.config.iter().map(PathBuf::as_path)) {
+            true if self.reload => Judgement::Reload,
+            true => Judgement::Restart,
+            false => Judgement::Right,
+        }
     }
 
     /// What there is to say of a unit that is not there.
@@ -279,7 +316,8 @@ impl Service {
     /// What is to be changed of a service that runs; or what was seen, where it is right.
     fn of_running(&self, cx: &Cx<'_>, unit: &Unit) -> Result<std::result::Result<Seen, Change>> {
         let (judgement, now) = self.judge(cx, unit)?;
-        match judgement {
+        // It answers as it does until then.
+        match judgement.max(self.taking_up(unit, cx.changing)) {
             Judgement::Right => {}
             Judgement::Reload => return Ok(Err(self.configuration_change("reload"))),
             Judgement::Restart => return Ok(Err(self.configuration_change("restart"))),
@@ -332,6 +370,10 @@ impl Resource for Service {
         let ours = self.package.as_ref().is_some_and(|name| cx.memory.installed(name))
             && services::is_enabled_by_its_package(&self.unit);
         let mut changes = self.managed(&unit, ours)?;
+        if self.running && self.recovers(cx.host, &unit)? {
+            let running = changes.iter_mut().filter(|change| change.item == "running");
+            running.for_each(|change| change.summary = format!("wait: it is {}", unit.state));
+        }
         if !self.running || !unit.active {
             return Ok(if changes.is_empty() { Probe::InPlace(Value::Null) } else { Probe::Changes(changes) });
         }
@@ -379,24 +421,7 @@ impl Resource for Service {
     }
 
     fn follows(&self, cx: &Cx<'_>, things: &[String]) -> Result<bool> {
-        if self.group {
-            return Ok(false);
-        }
-        let definition = cx.look.unit(&self.unit)?.files;
-        let within = |path: &str| {
-            let own = self
-                .config
-                .iter()
-                .chain(&self.start_config)
-                .map(PathBuf::as_path)
-                .chain(definition.iter().map(Path::new));
-            own.into_iter().any(|own| Path::new(path).starts_with(own))
-        };
-        Ok(things.iter().any(|thing| match thing.split_once(':') {
-            Some(("file", path)) => within(path),
-            Some(("package", name)) => self.package.as_deref() == Some(name),
-            _ => false,
-        }))
+        Ok(self.taking_up(&cx.look.unit(&self.unit)?, things) != Judgement::Right)
     }
 
     fn ports(&self) -> Vec<Port> {
@@ -503,6 +528,64 @@ mod tests {
             let service = Service { group, ..Service::new("x.service") };
             assert_eq!(service.act_for(unit, Judgement::Right, false, true), wanted, "{group} {unit:?}");
         }
+    }
+
+    #[test]
+    fn what_is_changed_before_its_turn_is_taken_up() {
+        let unit = Unit { files: vec!["/etc/x.service".into()], ..Unit::default() };
+        for (thing, with_reload, without) in [
+            ("file:/etc/x/conf.d/a.conf", Judgement::Reload, Judgement::Restart),
+            ("file:/etc/x/start.conf", Judgement::Restart, Judgement::Restart),
+            ("file:/etc/x.service", Judgement::Restart, Judgement::Restart),
+            ("package:x", Judgement::Restart, Judgement::Restart),
+            ("file:/etc/y", Judgement::Right, Judgement::Right),
+            ("package:y", Judgement::Right, Judgement::Right),
+        ] {
+            for (reload, wanted) in [(true, with_reload), (false, without)] {
+                let service = Service {
+                    reload,
+                    package: Some("x".into()),
+                    config: vec!["/etc/x/conf.d".into()],
+                    start_config: vec!["/etc/x/start.conf".into()],
+                    ..Service::new("x.service")
+                };
+                assert_eq!(service.taking_up(&unit, &[thing.to_owned()]), wanted, "{thing} {reload}");
+                let group = Service { group: true, ..service };
+                assert_eq!(group.taking_up(&unit, &[thing.to_owned()]), Judgement::Right);
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_its_next_start_reads_starts_nothing() {
+        let trial = Trial::new();
+        let (unit_file, drop_in) = (trial.at("x.service"), trial.at("next.conf"));
+        trial.write("x.service", "[Service]\n");
+        let unit = |files: &[&String], needs_reload| Unit {
+            exists: true,
+            enabled: true,
+            active: true,
+            needs_reload,
+            files: files.iter().map(ToString::to_string).collect(),
+            ..Unit::default()
+        };
+        let service = Service { next_start: vec![drop_in.clone().into()], ..Service::new("x.service") };
+        let seen = trial.with(|cx| service.judge(cx, &unit(&[&unit_file], false))).unwrap().1;
+        *service.brought.borrow_mut() = Some(serde_json::to_value(seen).unwrap());
+        trial.write("next.conf", "[Service]\nType=notify\n");
+        let judge =
+            |unit: &Unit, changing: &[String]| trial.with(|cx| service.judge(&Cx { changing, ..*cx }, unit)).unwrap().0;
+        let with_it = [&unit_file, &drop_in];
+        assert_eq!(judge(&unit(&with_it, false), &[]), Judgement::Right);
+        let changes = [format!("file:{drop_in}")];
+        assert_eq!(judge(&unit(&with_it, true), &changes), Judgement::Right);
+        // A folder that is made for it comes first.
+        assert_eq!(judge(&unit(&with_it, true), &[format!("file:{}", trial.at(""))]), Judgement::Right);
+        assert_eq!(service.taking_up(&unit(&with_it, false), &changes), Judgement::Right);
+        // systemd may have something else not read yet.
+        assert_eq!(judge(&unit(&with_it, true), &[]), Judgement::Restart);
+        trial.write("x.service", "[Service]\nNice=1\n");
+        assert_eq!(judge(&unit(&with_it, false), &[]), Judgement::Restart);
     }
 
     #[test]

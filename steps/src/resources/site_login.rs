@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use distro::net::http_here;
+use distro::net::{HttpAnswer, http_here};
 use distro::patience::wait_until;
 use distro::{Class, Fault};
 use serde_json::json;
@@ -33,8 +33,9 @@ impl SiteLogin {
         let (user, password) = &self.users.login;
         Ok(match http_here(&self.url, self.site.as_deref(), Some((user, password)), LIMIT)? {
             Ok(answer) if answer.status == 401 => Err(format!("{user} is refused (status 401)")),
-            // nginx cannot read the file of users. Others tell of a server behind it, for which it has let the user in.
-            Ok(answer) if answer.status == 500 => Err("the site has an error (status 500)".to_owned()),
+            // nginx cannot read the file of users.
+            Ok(answer) if is_nginxs_own(&answer) => Err("the site has an error (status 500)".to_owned()),
+            // Others tell of a server behind it, for which it has let the user in.
             Ok(_) => Ok(()),
             Err(silence) => Err(silence.to_string()),
         })
@@ -61,6 +62,12 @@ impl fmt::Debug for SiteLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SiteLogin").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// Does nginx itself tell of an error, in a page of its own?
+fn is_nginxs_own(answer: &HttpAnswer) -> bool {
+    let page = String::from_utf8_lossy(&answer.body);
+    answer.status == 500 && page.contains("<center>nginx")
 }
 
 impl Resource for SiteLogin {
@@ -99,5 +106,21 @@ impl Resource for SiteLogin {
                 .advice("see /var/log/nginx/error.log, and which site nginx has for that name, then run again with --resume")
                 .into()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_server_behind_it_is_none_of_the_login() {
+        let own = "<html>\r\n<body>\r\n<center><h1>500 Internal Server Error</h1></center>\r\n<hr><center>nginx</center>\r\n</body>";
+        for (status, body, wanted) in
+            [(500, own, true), (500, "{\"error\": \"no database yet\"}", false), (502, own, false), (500, "", false)]
+        {
+            let answer = HttpAnswer { status, headers: Vec::new(), body: body.into(), certificate: None };
+            assert_eq!(is_nginxs_own(&answer), wanted, "{status} {body}");
+        }
     }
 }

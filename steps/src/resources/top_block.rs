@@ -26,12 +26,12 @@ fn marks(name: &str) -> (String, String) {
 }
 
 /// A letter for each byte, so that lines of other people's in whatever encoding stay as they are.
-fn letters(bytes: &[u8]) -> String {
+pub(super) fn letters(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
 /// The bytes of [`letters`].
-fn bytes(letters: &str) -> Vec<u8> {
+pub(super) fn bytes(letters: &str) -> Vec<u8> {
     letters.chars().filter_map(|letter| u8::try_from(letter).ok()).collect()
 }
 

@@ -29,6 +29,10 @@ impl Memory for Known {
         false
     }
 
+    fn installed(&self, _: &str) -> bool {
+        self.made
+    }
+
     fn has_made(&self, _: &str, _: &str) -> bool {
         self.made
     }
@@ -62,7 +66,15 @@ impl Trial {
     pub fn with<T>(&self, act: impl FnOnce(&Cx<'_>) -> T) -> T {
         let look = Look::new(&self.host);
         let memory = Known { made: self.made };
-        act(&Cx { host: &self.host, look: &look, memory: &memory, key: KEY, id: "t/t:t", survivor: &|_| Ok(()) })
+        act(&Cx {
+            host: &self.host,
+            look: &look,
+            memory: &memory,
+            key: KEY,
+            id: "t/t:t",
+            changing: &[],
+            survivor: &|_| Ok(()),
+        })
     }
 
     pub fn probe(&self, resource: &dyn Resource) -> Result<Probe> {

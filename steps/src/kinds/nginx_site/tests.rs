@@ -15,8 +15,8 @@ fn a_site_of_files() {
         "packages all",
         "directory /var/www/demo-site",
         "file /var/www/demo-site/index.html",
-        "absent /etc/nginx/sites-enabled/default",
         SITE,
+        "absent /etc/nginx/sites-enabled/default",
         "symlink /etc/nginx/sites-enabled/zz-demo-site.conf",
         "service nginx.service",
     ];
@@ -43,14 +43,14 @@ fn a_site_where_nginx_reads_them_from_one_folder() {
         "packages all",
         "directory /var/www",
         "directory /var/www/demo-site",
+        "file /etc/nginx/conf.d/zz-demo-site.conf",
         "absent /etc/nginx/conf.d/default.conf",
         "lines /etc/nginx/nginx.conf",
-        "file /etc/nginx/conf.d/zz-demo-site.conf",
         "service nginx.service",
     ];
     assert_eq!(names(&resources), expected);
-    let config = "config: [\"/etc/nginx/nginx.conf\", \"/etc/nginx/conf.d/default.conf\", \
-                  \"/etc/nginx/conf.d/zz-demo-site.conf\", \"/c.crt\", \"/c.key\"]";
+    let config = "config: [\"/etc/nginx/nginx.conf\", \"/etc/nginx/conf.d/zz-demo-site.conf\", \
+                  \"/etc/nginx/conf.d/default.conf\", \"/c.crt\", \"/c.key\"]";
     let service = format!("{:?}", resources.last().unwrap());
     assert!(service.contains(config), "{service}");
 }

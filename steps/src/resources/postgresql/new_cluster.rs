@@ -67,10 +67,12 @@ impl NewCluster {
             .into())
     }
 
-    /// Was a run of ours killed while it was made? Its folders are no proof that it is whole; that its server runs is one.
+    /// Was a run of ours killed while it was made, or did it fail? Its folders are no proof that it is whole; that its server runs, or ever did, is one:
+    /// somebody may have made it by hand since, and what is in it is theirs.
     fn is_half_made(&self, cx: &Cx<'_>) -> Result<bool> {
         let begun = self.is_versioned() && cx.memory.begun(cx.id) && !self.made.get();
-        Ok(begun && !cx.look.unit(&self.cluster.paths().unit)?.active)
+        let paths = self.cluster.paths();
+        Ok(begun && !was_started(Path::new(&paths.data)) && !cx.look.unit(&paths.unit)?.active)
     }
 
     /// Insists that the only server of a host has its data where its package has them.
@@ -184,6 +186,11 @@ impl NewCluster {
     }
 }
 
+/// Did a server ever start with the data in this folder? It writes down there how it was called, and no program that makes a cluster does.
+fn was_started(data: &Path) -> bool {
+    data.join("postmaster.opts").exists()
+}
+
 /// Refuses that `unit` has its data in another folder than `packaged`.
 fn other_folder(packaged: &Path, unit: &str, named: Option<String>) -> Result<()> {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -265,6 +272,15 @@ mod tests {
             let wanted = format!("are in {}, and not in {},", trial.at("elsewhere"), trial.at("data"));
             assert!(said.contains(&wanted), "{said}");
         }
+    }
+
+    #[test]
+    fn a_server_that_ran_left_its_mark() {
+        let trial = Trial::new();
+        trial.write("PG_VERSION", "15\n");
+        assert!(!was_started(Path::new(&trial.at(""))));
+        trial.write("postmaster.opts", "/usr/lib/postgresql/15/bin/postgres \"-D\" \"/x\"\n");
+        assert!(was_started(Path::new(&trial.at(""))));
     }
 
     #[test]

@@ -9,28 +9,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use distro::files::{self, Meta};
 use distro::net::{Amqp, AmqpLogin, Endpoint, Management, amqp_login, connect};
-use distro::{Class, Command, Fault, Host, find_program, patience};
+use distro::{Class, Fault, Host, patience};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256, Sha512};
 
-use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo, UndoCx, Undone};
+use super::password::{SHA256, hash, is_hash_of};
+use super::tool::tool;
+use crate::{Change, Claim, Cx, Probe, Resource, Stage, Undo};
 
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How long `rabbitmqctl` may take.
-const TOOL_LIMIT: Duration = Duration::from_secs(120);
-const TOOL: &str = "rabbitmqctl";
 /// Where definitions are put for `rabbitmqctl`, which reads no other file than one that the user `rabbitmq` may read.
 const IMPORT: &str = "/etc/rabbitmq/.surefoot-import.json";
 /// User and password that every RabbitMQ begins with, where nobody says otherwise.
 const GUEST: &str = "guest";
 /// The item of what a kill has left of an import.
 const LEFTOVER: &str = "leftover";
-const SHA256: &str = "rabbit_password_hashing_sha256";
 
 /// A user.
 #[derive(Clone)]
@@ -77,35 +72,6 @@ pub struct Accounts {
     pub users: Vec<User>,
     /// The virtual hosts.
     pub vhosts: Vec<String>,
-}
-
-/// `rabbitmqctl`, which is an Erlang node of its own while it runs and listens, too.
-fn tool(args: &[&str]) -> Command<'static> {
-    Command::new(TOOL)
-        .arg("-q")
-        .args(args.iter().copied())
-        .env("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}")
-        .limit(TOOL_LIMIT)
-}
-
-/// A password as RabbitMQ keeps it. The salt is made of the name and the password, so that the same ones are the same file; it tells
-/// nothing that the hash does not.
-fn hash(name: &str, password: &str) -> String {
-    let mut salt = Sha256::digest(format!("surefoot {name}\0{password}")).to_vec();
-    salt.truncate(4);
-    STANDARD.encode([&salt[..], &Sha256::digest([&salt, password.as_bytes()].concat())].concat())
-}
-
-/// Is `hash`, made by `algorithm`, that of `password`?
-fn is_hash_of(hash: &str, algorithm: &str, password: &str) -> bool {
-    let Ok(bytes) = STANDARD.decode(hash) else { return false };
-    let Some((salt, digest)) = bytes.split_at_checked(4) else { return false };
-    let salted = [salt, password.as_bytes()].concat();
-    match algorithm {
-        SHA256 => digest == Sha256::digest(salted).as_slice(),
-        "rabbit_password_hashing_sha512" => digest == Sha512::digest(salted).as_slice(),
-        _ => false,
-    }
 }
 
 /// What is there: the lists `users`, `vhosts` and `permissions`, as the API and the tool have them.
@@ -400,60 +366,9 @@ impl Resource for Accounts {
     }
 }
 
-/// A user was made: deleted.
-pub(crate) fn undo_user(cx: &UndoCx<'_>, name: &str) -> Result<Undone> {
-    undo(cx, "user", name)
-}
-
-/// A virtual host was made: deleted with everything in it.
-pub(crate) fn undo_vhost(cx: &UndoCx<'_>, name: &str) -> Result<Undone> {
-    undo(cx, "vhost", name)
-}
-
-fn undo(cx: &UndoCx<'_>, what: &str, name: &str) -> Result<Undone> {
-    let whole = format!("{what} {name} of RabbitMQ");
-    if find_program(TOOL).is_none() {
-        return Ok(Undone::Gone);
-    }
-    if !cx.look.unit("rabbitmq-server.service")?.active {
-        return Ok(Undone::Kept(format!("{whole} stays in its data: it does not run")));
-    }
-    let output = tool(&[&format!("delete_{what}"), name]).output(&cx.host.runner)?;
-    if output.ok() {
-        return Ok(Undone::Done(format!("deleted {whole}")));
-    }
-    let said = output.tail.join(" ");
-    Ok(if said.contains("does not exist") || said.contains("no_such") {
-        Undone::Gone
-    } else {
-        Undone::Kept(format!("{whole} cannot be deleted: {}", reason(&output.tail)))
-    })
-}
-
-/// The line that says why, of the page that RabbitMQ's program says where it does not reach the node.
-fn reason(said: &[String]) -> &str {
-    let line = said
-        .iter()
-        .find(|line| line.contains("unable to connect"))
-        .or_else(|| said.iter().find(|line| !line.is_empty()));
-    line.map_or("", |line| line.trim_start_matches([' ', '*']))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn why_the_node_is_not_reached() {
-        let said = "Error: unable to perform an operation on node 'rabbit@box'. Please see diagnostics below.\n\n\
-                    Most common reasons for this are:\n\n * Target node is not running\n\nDIAGNOSTICS\n===========\n\n\
-                    rabbit@box:\n  * unable to connect to epmd (port 4369) on box: nxdomain (non-existing domain)\n\n\
-                    Current node details:\n * node name: 'rabbitmqcli-730-rabbit@box'\n";
-        let lines: Vec<String> = said.lines().map(str::to_owned).collect();
-        assert_eq!(reason(&lines), "unable to connect to epmd (port 4369) on box: nxdomain (non-existing domain)");
-        assert_eq!(reason(&["".to_owned(), "Error: x".to_owned(), "more".to_owned()]), "Error: x");
-        assert_eq!(reason(&[]), "");
-    }
 
     #[test]
     fn what_a_kill_has_left_of_an_import_is_removed() {
@@ -536,17 +451,6 @@ mod tests {
         assert_eq!(items(&state), "guest");
         state.users[2] = guest("better");
         assert_eq!(items(&state), "", "a guest with a password of its own is somebody's");
-    }
-
-    #[test]
-    fn hashes() {
-        // From the documentation of RabbitMQ: salt 908DC60A, password test12.
-        let known = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
-        assert!(is_hash_of(known, SHA256, "test12"));
-        assert!(!is_hash_of(known, SHA256, "test13") && !is_hash_of(known, "rabbit_password_hashing_md5", "test12"));
-        assert!(!is_hash_of("", SHA256, "") && !is_hash_of("%", SHA256, ""));
-        assert!(is_hash_of(&hash("a", "b"), SHA256, "b"));
-        assert_ne!(hash("a", "b"), hash("c", "b"), "the same password of two users does not show");
     }
 
     #[test]

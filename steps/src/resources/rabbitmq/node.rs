@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::UNIT;
 use super::data::Data;
+use crate::resources::around::Around;
 use crate::resources::file::File;
 use crate::resources::paths;
 use crate::resources::setting::{Setting, Spot};
@@ -29,14 +30,24 @@ pub struct NodeName {
 /// Class `host`, where there is none: it would not start, and says so in a way that few understand.
 fn address(host: &Host, node: &str) -> Result<Ipv4Addr> {
     let name = node.split_once('@').map_or("localhost", |(_, name)| name);
-    if name == "localhost" {
-        return Ok(Ipv4Addr::LOCALHOST);
-    }
+    let is_localhost = name == "localhost";
+    let hosts = if is_localhost { files::read(Path::new("/etc/hosts"))? } else { None };
+    // With its dot it is asked of the host's resolvers: without, everybody answers for it by himself, but Erlang.
+    let resolved = match localhost_in(&hosts.unwrap_or_default()) {
+        Some(address) => Ok(vec![address.into()]),
+        None => net::resolve(&host.runner, if is_localhost { "localhost." } else { name }),
+    };
+    let usual = if is_localhost { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(127, 0, 1, 1) };
     let fault = |message: String, advice: String| Err(Fault::new(Class::Host, message).advice(advice).into());
-    let Ok(addresses) = net::resolve(&host.runner, name) else {
+    let Ok(addresses) = resolved else {
         return fault(
             format!("RabbitMQ's data are those of node {node}, and '{name}' does not resolve: it would not start"),
-            format!("if this host was called {name}: add the line '127.0.0.1 {name}' to /etc/hosts, then run again"),
+            match name {
+                "localhost" => "add the line '127.0.0.1 localhost' to /etc/hosts, then run again".to_owned(),
+                _ => format!(
+                    "if this host was called {name}: add the line '127.0.0.1 {name}' to /etc/hosts, then run again"
+                ),
+            },
         );
     };
     // Erlang takes the first one of IPv4.
@@ -50,8 +61,22 @@ fn address(host: &Host, node: &str) -> Result<Ipv4Addr> {
     let found = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     fault(
         format!("RabbitMQ's data are those of node {node}, which would look for itself at {found}, not on loopback"),
-        format!("add the line '127.0.1.1 {name}' to /etc/hosts, above others that have '{name}', then run again"),
+        format!("add the line '{usual} {name}' to /etc/hosts, above others that have '{name}', then run again"),
     )
+}
+
+/// The address of IPv4 that a table of hosts has for `localhost`: who asks for that gets 127.0.0.1 for a line of `::1`, too.
+fn localhost_in(hosts: &[u8]) -> Option<Ipv4Addr> {
+    let text = String::from_utf8_lossy(hosts);
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+    let mut addresses = lines.filter_map(|mut words| {
+        let address = match words.next()?.parse().ok()? {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(address) => address.is_loopback().then_some(Ipv4Addr::LOCALHOST)?,
+        };
+        words.any(|name| name == "localhost").then_some(address)
+    });
+    addresses.next()
 }
 
 impl NodeName {
@@ -247,25 +272,18 @@ pub struct FirstDefinitions {
     pub environment: String,
 }
 
-impl Resource for FirstDefinitions {
-    fn sort(&self) -> &'static str {
-        self.file.sort()
-    }
-
-    fn key(&self) -> String {
-        self.file.key()
-    }
-
-    fn stage(&self) -> Stage {
-        self.file.stage()
-    }
-
-    fn claims(&self) -> Vec<Claim> {
-        self.file.claims()
+impl Around for FirstDefinitions {
+    fn inner(&self) -> &dyn Resource {
+        &self.file
     }
 
     fn units(&self) -> Vec<String> {
         vec![UNIT.to_owned()]
+    }
+
+    /// None: what is in the file for a password is a digest of it.
+    fn recall(&self, _: &str) -> Result<Option<(String, String)>> {
+        Ok(None)
     }
 
     fn probe(&self, cx: &Cx<'_>) -> Result<Probe> {
@@ -278,10 +296,6 @@ impl Resource for FirstDefinitions {
             Ok(false) => self.file.probe(cx),
             Err(error) => paths::unless_hidden(cx, "the data of RabbitMQ", Err(error)),
         }
-    }
-
-    fn apply(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<()> {
-        self.file.apply(cx, changes)
     }
 }
 
@@ -316,6 +330,20 @@ mod tests {
             let error = address(&trial.host, node).unwrap_err();
             assert_eq!(Fault::class_of(&error), Class::Host);
             assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_hosts_tells_of_localhost() {
+        for (hosts, told) in [
+            ("127.0.0.1 localhost\n::1 localhost ip6-localhost\n", Some(Ipv4Addr::LOCALHOST)),
+            ("# 127.0.0.1 localhost\n127.0.0.1 localhost.example.com\n", None),
+            ("127.0.0.1\tbox localhost # us\n", Some(Ipv4Addr::LOCALHOST)),
+            ("::1 localhost\n127.0.0.1 box\n", Some(Ipv4Addr::LOCALHOST)),
+            ("192.0.2.1 localhost\n127.0.0.1 localhost\n", Some(Ipv4Addr::new(192, 0, 2, 1))),
+            ("", None),
+        ] {
+            assert_eq!(localhost_in(hosts.as_bytes()), told, "{hosts}");
         }
     }
 

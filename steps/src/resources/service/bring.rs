@@ -9,6 +9,7 @@ use distro::patience::wait_until;
 use distro::services::{self, Act, Logs, Unit};
 use distro::{Class, Command, Fault, Host, Look};
 
+use super::cause::explained;
 use super::config::{Judgement, Seen};
 use super::ready::{Answer, Ready};
 use super::{Service, fresh};
@@ -109,6 +110,13 @@ impl Service {
         Ok(answers == Some(true))
     }
 
+    /// Does a cluster run that is not ready yet, as after a crash or with a backup? Started anew, it would recover from the beginning, and never come up where
+    /// that takes longer than we wait.
+    pub(super) fn recovers(&self, host: &Host, unit: &Unit) -> Result<bool> {
+        let Some(ready @ Ready::Cluster { .. }) = &self.ready else { return Ok(false) };
+        Ok(unit.starting && self.has_its_port() && matches!(ready.ask(&host.runner)?, Answer::NotYet(_)))
+    }
+
     /// Everything that comes before the start, the restart or the reload; none of these where it is not to run, or does.
     fn prepare(&self, cx: &Cx<'_>, changes: &[Change]) -> Result<Option<Turn>> {
         let has = |item: &str| changes.iter().any(|change| change.item == item);
@@ -116,6 +124,14 @@ impl Service {
         if unit.masked && !unit.masked_for_good {
             services::unmask_runtime(cx.host, std::slice::from_ref(&self.unit))?;
             unit = fresh(cx.host, &self.unit)?;
+        }
+        if unit.stopping && self.running {
+            unit = self.stopped(cx.host)?;
+        }
+        let recovers = self.running && self.recovers(cx.host, &unit)?;
+        if recovers {
+            // A start of one that is starting waits for that.
+            unit = self.act(cx.host, Act::Start, Logs::mark(&self.logs))?;
         }
         let redefined = unit.needs_reload;
         if unit.needs_reload || unit.masked {
@@ -134,8 +150,24 @@ impl Service {
         self.check(cx.host)?;
         // Read before the start: what changes from now on, the service may not have.
         let (judgement, seen) = self.judge(cx, &unit)?;
-        let act = self.act_for(&unit, judgement, redefined, has("running"));
+        let act = self.act_for(&unit, judgement, redefined, has("running") && !recovers);
         Ok(Some(Turn { act, unit, seen, logs: Logs::mark(&self.logs) }))
+    }
+
+    /// Waits until it has stopped, as it was asked to. What keeps it from that (a Redis that cannot write its data goes on) may be mended by now: it is asked once more.
+    fn stopped(&self, host: &Host) -> Result<Unit> {
+        let told = Told { logs: Logs::mark(&self.logs), said: Vec::new() };
+        let gone =
+            || wait_until(SETTLING, INTERVAL, |_| Ok(Some(fresh(host, &self.unit)?).filter(|unit| !unit.stopping)));
+        if let Some(unit) = gone()? {
+            return Ok(unit);
+        }
+        services::end_again(host, &self.unit)?;
+        if let Some(unit) = gone()? {
+            return Ok(unit);
+        }
+        let message = format!("{} was asked to stop and goes on", self.unit);
+        Err(self.fault(host, Class::Service, message, &fresh(host, &self.unit)?, &told).into())
     }
 
     /// What the service manager is asked to do. `redefined`: was its definition loaded anew? `afresh`: is it to be started, or started anew?
@@ -186,6 +218,7 @@ impl Service {
     /// Waits until it runs and answers; gives up as soon as it is seen to have failed.
     fn wait(&self, host: &Host, told: &Told) -> Result<Unit> {
         let mut alive = Duration::ZERO;
+        let mut at_work = Duration::ZERO;
         let mut first_restarts = None;
         let mut silent = true;
         let mut answers = None;
@@ -236,6 +269,14 @@ impl Service {
                 }
                 Answer::NotYet(said) | Answer::Stale(said) => last.1 = said,
             }
+            // A main process whose workers died at once, and are not replaced, goes on and never answers.
+            if !matches!(self.ready, Some(Ready::Site { .. })) || !services::children(last.0.main_pid).is_empty() {
+                at_work = waited;
+            }
+            if waited.saturating_sub(at_work) > GRACE {
+                let message = format!("{} runs, and its worker processes died", self.unit);
+                return Err(self.fault(host, Class::Service, message, &last.0, told).into());
+            }
             if silent && waited > SILENCE {
                 silent = false;
                 host.runner.note(&format!("waiting for {}: {}", self.unit, last.1));
@@ -260,33 +301,33 @@ impl Service {
     fn fault(&self, host: &Host, class: Class, message: String, unit: &Unit, told: &Told) -> Fault {
         let of_service = services::evidence(host, &self.unit, unit, &told.logs);
         // systemctl only repeats that it failed; an init script's words are the service's own.
-        let mut evidence = match host.facts.init {
+        let evidence = match host.facts.init {
             Init::Systemd => [told.said.clone(), of_service].concat(),
             Init::OpenRc | Init::Scripts => [of_service, told.said.clone()].concat(),
         };
+        let advice = self.advice(host, unit, &evidence);
+        let fault = Fault::new(class, message).evidence(evidence).advice(advice);
         // Who refuses a login is up, whatever it says besides.
-        let is_down = class != Class::Login;
-        if is_down && evidence.iter().any(|line| services::tells_of_taken_address(line)) {
-            return Fault::new(Class::Port, format!("{message}: its address is taken"))
-                .evidence(evidence)
-                .advice("see with `ss -ltnp` who listens there, stop it, then run again with --resume");
+        if class == Class::Login { fault } else { explained(fault, &self.unit) }
+    }
+
+    /// Where to look. What is to be done stands first: of many files not all are shown.
+    fn advice(&self, host: &Host, unit: &Unit, evidence: &[String]) -> String {
+        let name = &self.unit;
+        let admins = unit.files.iter().filter(|path| path.starts_with("/etc/systemd/"));
+        let admins: Vec<&str> = admins.map(String::as_str).collect();
+        // The service itself has not said a word by then.
+        if evidence.iter().any(|line| line.contains(": Failed at step ")) {
+            let files = if admins.is_empty() { String::new() } else { format!(": {}", admins.join(", ")) };
+            return format!(
+                "systemd cannot run it as its definition says (`systemctl cat {name}`{files}): mend that, then go on with --resume"
+            );
         }
-        if is_down && evidence.iter().any(|line| tells_of_memory(line)) {
-            return Fault::new(Class::Memory, format!("{message}: it got no memory"))
-                .evidence(evidence)
-                .advice("give the host, or the unit (`systemctl show -p MemoryMax,LimitAS`), more memory, then run again with --resume");
-        }
-        if let Some(at) = evidence.iter().position(|line| tells_of_full_disk(line)).filter(|_| is_down) {
-            // There is always room for the last line, and a server says much after this one.
-            let line = evidence.remove(at);
-            evidence.push(line);
-            return of_full_disk(Fault::new(class, message).evidence(evidence));
-        }
-        Fault::new(class, message).evidence(evidence).advice(format!(
-            "mend what it complains about (`{}` shows more; its configuration: {}), then go on with --resume",
-            services::status_command(host, &self.unit),
-            self.config_names()
-        ))
+        let names = [vec![self.config_names()], admins.into_iter().map(str::to_owned).collect()].concat().join(", ");
+        format!(
+            "mend what it complains about, then go on with --resume (`{}` shows more; its configuration: {names})",
+            services::status_command(host, name)
+        )
     }
 
     fn config_names(&self) -> String {
@@ -294,27 +335,6 @@ impl Service {
         let names: Vec<String> = paths.map(|path| path.display().to_string()).collect();
         if names.is_empty() { format!("that of {}", self.unit) } else { names.join(", ") }
     }
-}
-
-/// Does a line of a service's own, or of systemd's, say that memory ran out?
-fn tells_of_memory(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    let words = ["out of memory", "cannot allocate memory", "oom-kill", "oom killer", "failed to create super carrier"];
-    words.iter().any(|words| line.contains(words)) || (line.contains("cannot allocate") && line.contains("of memory"))
-}
-
-/// Does a line of a program's own say that a disk is full? The kernel has the same words for its limits of semaphores, shared memory and of watches.
-pub(crate) fn tells_of_full_disk(line: &str) -> bool {
-    let limits = ["semaphore", "shared memory", "inotify", "Failed to watch"];
-    (line.contains("No space left on device") || line.contains("Disk quota exceeded"))
-        && !limits.iter().any(|limit| line.contains(limit))
-}
-
-/// `fault`, as one that a full disk has brought about.
-pub(crate) fn of_full_disk(mut fault: Fault) -> Fault {
-    fault.class = Class::Disk;
-    fault.message.push_str(": there is no room on the disk");
-    fault.advice("make room (`df -h` shows where there is none), then run again with --resume")
 }
 
 /// What was heard of an attempt to bring it up.
@@ -338,10 +358,9 @@ fn because(unit: &Unit) -> String {
 pub(crate) fn refused(unit: &str, output: &Output) -> Fault {
     let said = output.tail.iter().find(|line| line.contains("emerg")).or(output.tail.first());
     let said = said.map_or(String::new(), |line| format!(": {line}"));
-    output.fault(Class::Service, format!("the configuration of {unit} is refused{said}")).advice(format!(
-        "mend what it names, see that `{}` is content, then run again with --resume",
-        output.ran.argv.join(" ")
-    ))
+    let fault = output.fault(Class::Service, format!("the configuration of {unit} is refused{said}"));
+    let advice = "mend what it names, see that `{}` is content, then run again with --resume";
+    explained(fault.advice(advice.replace("{}", &output.ran.argv.join(" "))), unit)
 }
 
 /// Waits until the main process has replaced its `workers`: the reload of a server that does so returns before that. Those that
@@ -389,38 +408,4 @@ pub(crate) fn stop(host: &Host, name: &str) -> Result<()> {
         .evidence(services::evidence(host, name, &unit, &Logs::default()))
         .advice(format!("stop {name} by hand, then run again with --resume"))
         .into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{tells_of_full_disk, tells_of_memory};
-
-    #[test]
-    fn words_for_a_lack_of_memory() {
-        for (line, tells) in [
-            ("# Out Of Memory allocating 41943040 bytes!", true),
-            ("fork: Cannot allocate memory", true),
-            ("x.service: Failed with result 'oom-kill'.", true),
-            ("eheap_alloc: Cannot allocate 3573856 bytes of memory (of type \"heap\").", true),
-            ("erts_mmap: Failed to create super carrier of size 1024 MB", true),
-            ("WARNING Memory overcommit must be enabled! It may fail under low memory condition", false),
-        ] {
-            assert_eq!(tells_of_memory(line), tells, "{line}");
-        }
-    }
-
-    #[test]
-    fn words_for_a_full_disk() {
-        for (line, tells) in [
-            ("FATAL:  could not write lock file \"postmaster.pid\": No space left on device", true),
-            ("Write error saving DB on disk: Disk quota exceeded", true),
-            ("FATAL:  could not create semaphores: No space left on device", false),
-            ("could not resize shared memory segment \"/PostgreSQL.1\" to 8 bytes: No space left on device", false),
-            ("x.service: Failed to add inotify watch descriptor for control group: No space left on device", false),
-            ("Failed to watch /run/x: No space left on device", false),
-            ("there is space left", false),
-        ] {
-            assert_eq!(tells_of_full_disk(line), tells, "{line}");
-        }
-    }
 }

@@ -32,7 +32,7 @@ pub(super) struct Seen {
 }
 
 /// Does the running service have the configuration on disk?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Judgement {
     Right,
     /// It may not: a reload brings it.

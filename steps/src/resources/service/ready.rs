@@ -8,8 +8,8 @@ use distro::certificate::Certificate;
 use distro::failure::io_fault;
 use distro::net::bson::{Document, Value};
 use distro::net::{
-    self, Amqp, AmqpLogin, Endpoint, HttpAnswer, Login, Mongodb, PgAnswer, PgLogin, Ping, Refusal, Silence, amqp_login,
-    connect, http_here, http_probe, postgres_ask, redis_ping,
+    self, Amqp, AmqpLogin, Endpoint, HttpAnswer, Login, Mongodb, PgAnswer, PgLogin, Ping, RedisState, Refusal, Silence,
+    amqp_login, connect, http_here, http_probe, postgres_ask, redis_ping,
 };
 use distro::patience::wait_until;
 use distro::{Class, Fault, Runner};
@@ -76,6 +76,8 @@ pub enum Ready {
         password: Option<String>,
         /// Settings that it has, with their values.
         settings: Vec<(String, String)>,
+        /// Has the user every right, and this password alone?
+        whole: bool,
     },
     /// A cluster of this host takes connections and asks for a login.
     Cluster {
@@ -183,9 +185,9 @@ impl Ready {
             },
             Ready::Mongodb { addr, login, oldest } => mongodb(&endpoint(runner, addr)?, login.as_ref(), oldest)
                 .unwrap_or_else(|silence| Answer::NotYet(silence.to_string())),
-            Ready::Redis { addr, user, password, settings } => {
+            Ready::Redis { addr, user, password, settings, whole } => {
                 let login = Login { user: user.as_deref(), password: password.as_deref() };
-                match redis_ping(&endpoint(runner, addr)?, login, settings, LIMIT) {
+                match redis_ping(&endpoint(runner, addr)?, login, RedisState { settings, whole: *whole }, LIMIT) {
                     Ok(ping) => of_ping(ping),
                     Err(silence) => Answer::NotYet(silence.to_string()),
                 }
@@ -407,7 +409,8 @@ mod tests {
     #[test]
     fn the_password_is_not_told() {
         let password = Some("hunter2".into());
-        let ready = Ready::Redis { addr: "127.0.0.1:6379".into(), user: None, password, settings: Vec::new() };
+        let ready =
+            Ready::Redis { addr: "127.0.0.1:6379".into(), user: None, password, settings: Vec::new(), whole: true };
         assert!(!format!("{ready:?} {ready}").contains("hunter2"));
     }
 }
