@@ -6,6 +6,9 @@
 //! restarted with its final configuration, since its package's version belongs to that. Nor are they enabled by their packages: on a
 //! host that loses power in the middle they would be started as they come at the next boot.
 //!
+//! That systemd reads all of its units anew, for which each package asks, once or twice, is put off until the transaction ends or something is started that is
+//! not held back, as rpm's packages have it.
+//!
 //! Two means, both gone when the transaction ends, or when the service is brought while it goes on:
 //! - shims for the programs that maintainer scripts use, in a folder put first on the `PATH` that dpkg gets (`DPkg::Path`, see
 //!   apt.conf(5)). Nobody else has that folder on a `PATH`: left behind by a kill it does nothing, unlike a `policy-rc.d`, which
@@ -15,6 +18,7 @@
 //!   not installed yet: it holds for starts by any other way, and a reboot ends it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +32,8 @@ const FOLDER: &str = "/var/lib/surefoot/.guard";
 const MASKS: &str = "/run/systemd/system";
 const SHIM: &str = include_str!("guard/shim.sh");
 const SHIMMED: [&str; 5] = ["invoke-rc.d", "deb-systemd-helper", "deb-systemd-invoke", "systemctl", "service"];
+/// File in [`FOLDER`] that is there while packages want systemd to read its units anew.
+const PUT_OFF: &str = "reload";
 /// Where unit files are, see systemd.unit(5).
 const UNIT_FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
@@ -108,8 +114,12 @@ pub fn clean(host: &Host) -> Result<()> {
     let masks = fs::read_to_string(folder.join("masks")).unwrap_or_default();
     let masks: Vec<String> = masks.lines().map(str::to_owned).collect();
     unmask(Path::new(MASKS), &masks)?;
-    // All of them: a killed run may have taken some off and told nobody.
-    take_up(host, &masks)?;
+    if folder.join(PUT_OFF).exists() {
+        reload(host)?;
+    } else {
+        // All of them: a killed run may have taken some off and told nobody.
+        take_up(host, &masks)?;
+    }
     fs::remove_dir_all(folder).with_context(|| format!("removing {FOLDER}"))
 }
 
@@ -149,9 +159,25 @@ fn take_up(host: &Host, units: &[String]) -> Result<()> {
         let found = look.unit(unit)?;
         Ok(found.masked || found.needs_reload || !found.exists && services::has_script(unit))
     };
+    // Instances are enabled by generators, which run when systemd reads its units.
+    let is_instance = |unit: &String| unit.contains('@');
+    if Path::new(FOLDER).join(PUT_OFF).exists() && units.iter().any(is_instance) {
+        return reload(host);
+    }
     // Of some names, such as templates, it tells nothing.
     let stale = look.units(units).and_then(|()| units.iter().map(is_stale).collect::<Result<Vec<bool>>>());
-    if stale.is_ok_and(|stale| !stale.contains(&true)) { Ok(()) } else { services::daemon_reload(host) }
+    if stale.is_ok_and(|stale| !stale.contains(&true)) { Ok(()) } else { reload(host) }
+}
+
+/// Lets systemd read its units, whoever asked for it; who asks from now on is heard again.
+fn reload(host: &Host) -> Result<()> {
+    let path = Path::new(FOLDER).join(PUT_OFF);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("removing {}", path.display()));
+        }
+        _ => services::daemon_reload(host),
+    }
 }
 
 /// Removes those of `units` in `masks` that are masks; says which.
@@ -321,6 +347,67 @@ mod tests {
             assert!(temp.path().join(state).join(format!("{name}.dsh-also")).exists());
             assert!(fs::symlink_metadata(link(unit)).is_err(), "{unit} is enabled");
         }
+    }
+
+    #[test]
+    fn units_are_read_anew_before_something_else_starts() {
+        let temp = tempfile::tempdir().unwrap();
+        let (guard, real, log) = (temp.path().join("guard"), temp.path().join("real"), temp.path().join("log"));
+        write_shims(&guard, temp.path(), &["nginx.service".to_owned()]).unwrap();
+        for folder in [&real, &temp.path().join("run/systemd/system"), &temp.path().join("etc/systemd/system")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for program in SHIMMED {
+            let (path, log) = (real.join(program), log.display());
+            // As the real one does where it has enabled something.
+            let then = if program == "deb-systemd-helper" { "systemctl daemon-reload" } else { "" };
+            write(&path, &format!("#!/bin/sh\necho {program} \"$@\" >>{log}\n{then}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = format!("{}:{}:/usr/bin:/bin", guard.display(), real.display());
+        let say = |words: &str| {
+            let (program, args) = words.split_once(' ').unwrap_or((words, ""));
+            let shim = guard.join(program);
+            let command = Command::new(shim.to_str().unwrap()).args(args.split_whitespace()).env("PATH", &path);
+            assert_eq!(command.output(&Runner::quiet()).unwrap().ran.exit, Some(0), "{words}");
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            let _ = fs::remove_file(&log);
+            said
+        };
+        let put_off = || guard.join(PUT_OFF).exists();
+        for asked in ["systemctl daemon-reload", "deb-systemd-helper enable nginx.service"] {
+            say(asked);
+            assert!(put_off(), "{asked}");
+            // What starts nothing, and what is held back, needs nothing.
+            for words in [
+                "systemctl",
+                "systemctl --system daemon-reload",
+                "systemctl --quiet is-active other.service",
+                "systemctl stop other.service",
+                "systemctl --root=/ preset other.service",
+                "systemctl list-unit-files *.service",
+                "invoke-rc.d nginx status",
+                "invoke-rc.d --query other start",
+                "deb-systemd-invoke start nginx.service",
+                "deb-systemd-helper unmask nginx.service",
+            ] {
+                assert!(!say(words).contains("daemon-reload") && put_off(), "{words}");
+            }
+            assert_eq!(
+                say("deb-systemd-invoke start other.service"),
+                "systemctl daemon-reload\ndeb-systemd-invoke start other.service\n"
+            );
+            assert!(!put_off());
+            assert_eq!(say("invoke-rc.d other restart"), "invoke-rc.d other restart\n");
+        }
+        for words in ["systemctl try-restart other.service", "service other reload", "invoke-rc.d other start"] {
+            say("systemctl daemon-reload");
+            assert_eq!(say(words), format!("systemctl daemon-reload\n{words}\n"));
+        }
+        symlink("/dev/null", temp.path().join("etc/systemd/system/other.service")).unwrap();
+        let words = "deb-systemd-helper --quiet unmask other.service";
+        assert!(say(words).starts_with(words), "a mask is taken off by who made it");
+        assert_eq!(say("systemctl --user daemon-reload"), "systemctl --user daemon-reload\n");
     }
 
     #[test]

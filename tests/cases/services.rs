@@ -38,6 +38,11 @@ fn all_five(suite: Suite) -> Result<()> {
             format!("journalctl -b -o cat -u '{unit}' | grep -c '^Started'; systemctl show -P NRestarts '{unit}'");
         assert_eq!(host.sh(&started)?, "1\n0", "{unit}: one start, with the final configuration");
     }
+    assert_eq!(host.sh("systemctl show '*' -p NeedDaemonReload | grep . | sort -u")?, "NeedDaemonReload=no");
+    ensure!(
+        host.exists("/run/systemd/generator/postgresql.service.wants")?,
+        "systemd did not read its units after the packages"
+    );
     overlaps(&host)?;
 
     for login in SERVICES.logins {
@@ -172,6 +177,38 @@ fn a_service_of_an_init_script_comes_up() -> Result<()> {
     host.sh("systemctl is-active lab-thing")?;
     let told = host.install(&blueprint)?;
     ensure!(told.changed == 0, "{told:?}");
+    Ok(())
+}
+
+/// What packages ask of services that are nobody's business but theirs reaches these with their definitions as they are by then.
+#[test]
+fn services_of_others_have_their_newest_definition() -> Result<()> {
+    let drop_in = |unit: &str, seconds: u32| {
+        format!(
+            "mkdir -p /etc/systemd/system/{unit}.service.d\n\
+             printf '[Service]\\nExecStart=\\nExecStart=/bin/sleep {seconds}\\n' >/etc/systemd/system/{unit}.service.d/new.conf\n\
+             systemctl --system daemon-reload\n"
+        )
+    };
+    let postinst = format!(
+        "#!/bin/sh\nset -e\n{}deb-systemd-invoke restart restarted.service\n{}",
+        drop_in("restarted", 2222),
+        drop_in("left", 3333)
+    );
+    let (repo, web) = (Repo::new(&[Package::new("lab-thing", "1").script("postinst", &postinst)])?, Web::start()?);
+    let host = Host::boot(Suite::Bookworm)?;
+    repo.offer(&web, &host)?;
+    host.install_binary()?;
+    let unit = "[Service]\nExecStart=/bin/sleep 1111\n[Install]\nWantedBy=multi-user.target\n";
+    for name in ["restarted", "left"] {
+        host.write(&format!("/etc/systemd/system/{name}.service"), unit, 0o644)?;
+    }
+    host.sh("systemctl enable --now restarted left")?;
+    let steps = "[[step]]\nid = 'thing'\nkind = 'packages'\nnames = ['lab-thing']\n";
+    host.install(&host.write_blueprint("thing", steps)?)?;
+    let runs = |unit: &str| host.sh(&format!("tr '\\0' ' ' </proc/$(systemctl show -P MainPID {unit})/cmdline"));
+    assert_eq!((runs("restarted")?.trim(), runs("left")?.trim()), ("/bin/sleep 2222", "/bin/sleep 1111"));
+    assert_eq!(host.sh("systemctl show -P NeedDaemonReload restarted left")?, "no\n\nno");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Made by surefoot for the time of one package transaction: the services named in `units` are started by it, once they are
-# configured. Everything else goes to the real program.
+# configured, and systemd reads its units anew once when it ends, or before something else is started. Everything else goes to the real program.
 here='@FOLDER@'
 PATH=${PATH#"$here":}
 program=${0##*/}
@@ -32,6 +32,19 @@ is_enabled() {
     return 1
 }
 
+# What was put off.
+catch_up() {
+    case $1 in
+    '' | stop | status | is-* | list-*) ;;
+    *)
+        if [ -e "$here/reload" ]; then
+            rm -f -- "$here/reload"
+            systemctl daemon-reload
+        fi
+        ;;
+    esac
+}
+
 case $program in
 invoke-rc.d | service)
     # [OPTION...] SERVICE ACTION [ARGUMENT...]
@@ -47,11 +60,19 @@ invoke-rc.d | service)
     if [ -n "$action" ] && is_start "$action" && is_held "$name"; then
         exit 0
     fi
+    catch_up "$action"
     ;;
 deb-systemd-helper)
     # [OPTION...] ACTION UNIT...
     case " $* " in
     *' --user '*) ;;
+    *' unmask '*)
+        # It takes off what it once made, and it takes a while to find that there is nothing.
+        for arg; do
+            if [ -L '@ROOT@'/etc/systemd/system/"$arg" ]; then exec "$program" "$@"; fi
+        done
+        exit 0
+        ;;
     *' enable '*)
         code=0 real=$(command -v "$program")
         for arg; do
@@ -75,10 +96,11 @@ deb-systemd-helper)
     ;;
 *)
     # [OPTION...] ACTION [UNIT...]
-    action='' dropped='' left=''
+    action='' dropped='' left='' root=''
     for arg; do
         case $arg in
         --user | --global) action=other ;;
+        --root=*) root=yes ;;
         esac
     done
     for arg; do
@@ -101,6 +123,12 @@ deb-systemd-helper)
     if [ -n "$dropped" ] && [ -z "$left" ]; then
         exit 0
     fi
+    # Each package asks for it, some twice, and it takes systemd a fifth of a second of work.
+    if [ "$action" = daemon-reload ] && [ -d '@ROOT@'/run/systemd/system ]; then
+        : >"$here/reload"
+        exit 0
+    fi
+    if [ -z "$root" ]; then catch_up "$action"; fi
     ;;
 esac
 exec "$program" "$@"

@@ -96,7 +96,8 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
     unit.is_static = matches!(file_state, "static" | "transient");
     unit.enabled = match file_state {
         "enabled" | "static" | "alias" | "indirect" | "transient" => true,
-        "masked" | "masked-runtime" => wanted_in(&root.join("etc/systemd/system"), name),
+        // It may be what systemd remembers from before somebody enabled it on disk alone.
+        "masked" | "masked-runtime" | "disabled" => wanted_in(&root.join("etc/systemd/system"), name),
         // Enabled until the next boot, or by a generator, which does it at every boot.
         "enabled-runtime" => wanted_in(&root.join("run/systemd/generator"), name),
         // Made from an init script: enabled as that is.
@@ -359,6 +360,17 @@ mod tests {
         std::fs::create_dir_all(&wants).unwrap();
         std::os::unix::fs::symlink("/lib/systemd/system/db@.service", wants.join("db@1-main.service")).unwrap();
         assert!(unit("db@1-main.service", block, root.path()).enabled);
+    }
+
+    #[test]
+    fn what_is_enabled_on_disk_is_enabled() {
+        let root = tempfile::tempdir().unwrap();
+        let block = "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled";
+        assert!(!unit("x.service", block, root.path()).enabled);
+        let wants = root.path().join("etc/systemd/system/multi-user.target.wants");
+        std::fs::create_dir_all(&wants).unwrap();
+        std::os::unix::fs::symlink("/lib/systemd/system/x.service", wants.join("x.service")).unwrap();
+        assert!(unit("x.service", block, root.path()).enabled);
     }
 
     #[test]
