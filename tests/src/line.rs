@@ -31,8 +31,14 @@ impl Line {
         }
         let (inside, slot) = (host.netns().name, host.record().slot);
         let (near, far) = (format!("sfline{slot}h"), format!("sfline{slot}r"));
-        let mut command = Command::new(&program);
-        command.args([inside.as_str(), ROOT, &near, &far]).args(LINE).arg("0");
+        // Killed without being dropped, it would take the host's next namesake off the network.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&program)
+            .args([inside.as_str(), ROOT, &near, &far])
+            .args(LINE)
+            .arg("0");
         let line = Self(command.spawn().context("cannot start delaynet")?);
         let until = Instant::now() + Duration::from_secs(5);
         while !tool::succeeds("ip", ["link", "show", "dev", &far])
