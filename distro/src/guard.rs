@@ -18,7 +18,7 @@
 //!   not installed yet: it holds for starts by any other way, and a reboot ends it.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,8 @@ const SHIM: &str = include_str!("guard/shim.sh");
 const SHIMMED: [&str; 5] = ["invoke-rc.d", "deb-systemd-helper", "deb-systemd-invoke", "systemctl", "service"];
 /// File in [`FOLDER`] that is there while packages want systemd to read its units anew.
 const PUT_OFF: &str = "reload";
+/// Its name while that is done, so that a kill forgets nothing.
+const CATCHING_UP: &str = "reloading";
 /// Where unit files are, see systemd.unit(5).
 const UNIT_FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
@@ -114,11 +116,16 @@ pub fn clean(host: &Host) -> Result<()> {
     let masks = fs::read_to_string(folder.join("masks")).unwrap_or_default();
     let masks: Vec<String> = masks.lines().map(str::to_owned).collect();
     unmask(Path::new(MASKS), &masks)?;
-    if folder.join(PUT_OFF).exists() {
-        reload(host)?;
-    } else {
-        // All of them: a killed run may have taken some off and told nobody.
-        take_up(host, &masks)?;
+    // All of them: a killed run may have taken some off and told nobody.
+    let told = if is_put_off() { services::daemon_reload(host) } else { take_up(host, &masks) };
+    match told {
+        // Packages go on without it.
+        Err(error) if is_put_off() && !is_stale(host, &masks) => {
+            let said =
+                format!("systemd did not read the units of all packages, see `systemctl daemon-reload`: {error:#}");
+            host.runner.note(&said);
+        }
+        told => told?,
     }
     fs::remove_dir_all(folder).with_context(|| format!("removing {FOLDER}"))
 }
@@ -154,30 +161,37 @@ fn take_up(host: &Host, units: &[String]) -> Result<()> {
     if units.is_empty() || host.facts.init != Init::Systemd {
         return Ok(());
     }
+    // Instances are enabled by generators, which run when systemd reads its units.
+    let is_instance = |unit: &String| unit.contains('@');
+    if is_put_off() && units.iter().any(is_instance) || is_stale(host, units) { reload(host) } else { Ok(()) }
+}
+
+/// Does systemd not know one of `units` as it is on disk?
+fn is_stale(host: &Host, units: &[String]) -> bool {
     let look = Look::new(host);
     let is_stale = |unit: &String| {
         let found = look.unit(unit)?;
         Ok(found.masked || found.needs_reload || !found.exists && services::has_script(unit))
     };
-    // Instances are enabled by generators, which run when systemd reads its units.
-    let is_instance = |unit: &String| unit.contains('@');
-    if Path::new(FOLDER).join(PUT_OFF).exists() && units.iter().any(is_instance) {
-        return reload(host);
-    }
     // Of some names, such as templates, it tells nothing.
     let stale = look.units(units).and_then(|()| units.iter().map(is_stale).collect::<Result<Vec<bool>>>());
-    if stale.is_ok_and(|stale| !stale.contains(&true)) { Ok(()) } else { reload(host) }
+    stale.map_or(true, |stale| stale.contains(&true))
 }
 
-/// Lets systemd read its units, whoever asked for it; who asks from now on is heard again.
+fn is_put_off() -> bool {
+    [PUT_OFF, CATCHING_UP].iter().any(|name| Path::new(FOLDER).join(name).exists())
+}
+
+/// Lets systemd read its units, whoever asked for it. Who asks from now on is heard again, and a kill forgets nothing.
 fn reload(host: &Host) -> Result<()> {
-    let path = Path::new(FOLDER).join(PUT_OFF);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("removing {}", path.display()));
-        }
-        _ => services::daemon_reload(host),
-    }
+    let [put_off, catching_up] = [PUT_OFF, CATCHING_UP].map(|name| Path::new(FOLDER).join(name));
+    if_there(fs::rename(&put_off, &catching_up)).with_context(|| format!("moving {}", put_off.display()))?;
+    services::daemon_reload(host)?;
+    if_there(fs::remove_file(&catching_up)).with_context(|| format!("removing {}", catching_up.display()))
+}
+
+fn if_there(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Removes those of `units` in `masks` that are masks; says which.
@@ -221,6 +235,7 @@ fn lines<S: AsRef<str>>(items: &[S]) -> String {
 mod tests {
     use super::*;
     use crate::{Command, Runner};
+    use std::time::Duration;
 
     /// What reaches the real program, or none.
     fn reaches(program: &str, args: &[&str]) -> Option<String> {
@@ -374,10 +389,12 @@ mod tests {
             let _ = fs::remove_file(&log);
             said
         };
-        let put_off = || guard.join(PUT_OFF).exists();
+        let put_off = || guard.join(PUT_OFF).exists() || guard.join(CATCHING_UP).exists();
         for asked in ["systemctl daemon-reload", "deb-systemd-helper enable nginx.service"] {
             say(asked);
             assert!(put_off(), "{asked}");
+            // As after a kill while it was done.
+            fs::rename(guard.join(PUT_OFF), guard.join(CATCHING_UP)).unwrap();
             // What starts nothing, and what is held back, needs nothing.
             for words in [
                 "systemctl",
@@ -407,7 +424,30 @@ mod tests {
         symlink("/dev/null", temp.path().join("etc/systemd/system/other.service")).unwrap();
         let words = "deb-systemd-helper --quiet unmask other.service";
         assert!(say(words).starts_with(words), "a mask is taken off by who made it");
-        assert_eq!(say("systemctl --user daemon-reload"), "systemctl --user daemon-reload\n");
+        for words in ["systemctl --user daemon-reload", "systemctl --machine=box daemon-reload"] {
+            assert_eq!(say(words), format!("{words}\n"));
+        }
+    }
+
+    #[test]
+    fn a_folder_of_a_script_before_ours_is_no_loop() {
+        let temp = tempfile::tempdir().unwrap();
+        let (guard, real) = (temp.path().join("guard"), temp.path().join("real"));
+        write_shims(&guard, temp.path(), &["nginx.service".to_owned()]).unwrap();
+        fs::create_dir(&real).unwrap();
+        write(&real.join("systemctl"), "#!/bin/sh\necho \"$PATH\"\n").unwrap();
+        fs::set_permissions(real.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+        let (guard, real) = (guard.display(), real.display());
+        for (path, left) in [
+            (format!("/x:{guard}:{real}:/bin"), format!("/x:{real}:/bin")),
+            (format!("{guard}:{real}:/bin"), format!("{real}:/bin")),
+            (format!("{real}:/bin:{guard}"), format!("{real}:/bin")),
+            (format!("{real}:/bin"), format!("{real}:/bin")),
+        ] {
+            let command = Command::new(format!("{guard}/systemctl")).args(["start", "other"]).env("PATH", &path);
+            let output = command.limit(Duration::from_secs(10)).output(&Runner::quiet()).unwrap();
+            assert_eq!(output.stdout.trim_end(), left, "{path}");
+        }
     }
 
     #[test]

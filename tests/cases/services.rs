@@ -205,11 +205,26 @@ fn services_of_others_have_their_newest_definition() -> Result<()> {
     }
     host.sh("systemctl enable --now restarted left")?;
     let steps = "[[step]]\nid = 'thing'\nkind = 'packages'\nnames = ['lab-thing']\n";
-    host.install(&host.write_blueprint("thing", steps)?)?;
+    let blueprint = host.write_blueprint("thing", steps)?;
+    host.install(&blueprint)?;
     let runs = |unit: &str| host.sh(&format!("tr '\\0' ' ' </proc/$(systemctl show -P MainPID {unit})/cmdline"));
     assert_eq!((runs("restarted")?.trim(), runs("left")?.trim()), ("/bin/sleep 2222", "/bin/sleep 1111"));
-    assert_eq!(host.sh("systemctl show -P NeedDaemonReload restarted left")?, "no\n\nno");
-    Ok(())
+    let known = "systemctl show -P NeedDaemonReload restarted left";
+    assert_eq!(host.sh(known)?, "no\n\nno");
+
+    // A run was killed while systemd read its units.
+    host.sh("touch /etc/systemd/system/left.service; mkdir /var/lib/surefoot/.guard; touch /var/lib/surefoot/.guard/reloading")?;
+    assert_eq!(host.sh(known)?, "no\n\nyes");
+    host.install(&blueprint)?;
+    assert_eq!(host.sh(known)?, "no\n\nno");
+
+    // It refuses to, as where its file system in memory is full. Packages go on without, and so does the run.
+    host.sh("apt-get purge -y -q lab-thing")?;
+    let refusing = "#!/bin/sh\ncase $* in *daemon-reload*) echo 'Refusing to reload' >&2; exit 1 ;; esac\nexec /usr/bin/systemctl \"$@\"\n";
+    host.write("/usr/local/sbin/systemctl", refusing, 0o755)?;
+    let output = host.surefoot(&format!("install {blueprint} --yes"))?.ok()?;
+    ensure_said(&output, "Refusing to reload")?;
+    ensure_said(&output, " 0 failed")
 }
 
 /// nginx is up before a module of its own is installed, whose package asks for a reload by a trigger. `between` are steps between both.

@@ -32,8 +32,8 @@ pub fn install(
     let guard = Guard::set(host, deny)?;
     // What can pass is a download, before which nothing was changed.
     let done = attempt(host, "installing", || transaction(host, Some(&guard), &INSTALL, names, survivor, watch), names);
-    guard.lift()?;
-    done
+    let lifted = guard.lift();
+    done.and(lifted)
 }
 
 /// [`crate::packages::Manager::download`].

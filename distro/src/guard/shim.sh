@@ -2,7 +2,15 @@
 # Made by surefoot for the time of one package transaction: the services named in `units` are started by it, once they are
 # configured, and systemd reads its units anew once when it ends, or before something else is started. Everything else goes to the real program.
 here='@FOLDER@'
-PATH=${PATH#"$here":}
+# Scripts may have put folders of their own before it.
+path=:$PATH:
+case $path in
+*":$here:"*)
+    PATH=${path%%":$here:"*}:${path#*":$here:"}
+    PATH=${PATH#:}
+    PATH=${PATH%:}
+    ;;
+esac
 program=${0##*/}
 
 is_start() {
@@ -37,9 +45,10 @@ catch_up() {
     case $1 in
     '' | stop | status | is-* | list-*) ;;
     *)
-        if [ -e "$here/reload" ]; then
-            rm -f -- "$here/reload"
-            systemctl daemon-reload
+        if [ -e "$here/reload" ] || [ -e "$here/reloading" ]; then
+            # Who asks from now on is heard again, and a kill forgets nothing.
+            mv -f -- "$here/reload" "$here/reloading" 2>/dev/null
+            systemctl daemon-reload && rm -f -- "$here/reloading"
         fi
         ;;
     esac
@@ -99,7 +108,7 @@ deb-systemd-helper)
     action='' dropped='' left='' root=''
     for arg; do
         case $arg in
-        --user | --global) action=other ;;
+        --user | --global | --machine=* | --host=* | -M* | -H*) action=other ;;
         --root=*) root=yes ;;
         esac
     done
@@ -125,8 +134,7 @@ deb-systemd-helper)
     fi
     # Each package asks for it, some twice, and it takes systemd a fifth of a second of work.
     if [ "$action" = daemon-reload ] && [ -d '@ROOT@'/run/systemd/system ]; then
-        : >"$here/reload"
-        exit 0
+        if true >"$here/reload"; then exit 0; fi
     fi
     if [ -z "$root" ]; then catch_up "$action"; fi
     ;;

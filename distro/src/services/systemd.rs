@@ -97,7 +97,7 @@ fn unit(name: &str, block: &str, root: &Path) -> Unit {
     unit.enabled = match file_state {
         "enabled" | "static" | "alias" | "indirect" | "transient" => true,
         // It may be what systemd remembers from before somebody enabled it on disk alone.
-        "masked" | "masked-runtime" | "disabled" => wanted_in(&root.join("etc/systemd/system"), name),
+        "masked" | "masked-runtime" | "disabled" | "linked" => wanted_in(&root.join("etc/systemd/system"), name),
         // Enabled until the next boot, or by a generator, which does it at every boot.
         "enabled-runtime" => wanted_in(&root.join("run/systemd/generator"), name),
         // Made from an init script: enabled as that is.
@@ -365,12 +365,15 @@ mod tests {
     #[test]
     fn what_is_enabled_on_disk_is_enabled() {
         let root = tempfile::tempdir().unwrap();
-        let block = "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled";
-        assert!(!unit("x.service", block, root.path()).enabled);
+        let of = |state: &str| {
+            let block = format!("LoadState=loaded\nActiveState=inactive\nUnitFileState={state}");
+            unit("x.service", &block, root.path()).enabled
+        };
+        assert!(!of("disabled") && !of("linked"));
         let wants = root.path().join("etc/systemd/system/multi-user.target.wants");
         std::fs::create_dir_all(&wants).unwrap();
         std::os::unix::fs::symlink("/lib/systemd/system/x.service", wants.join("x.service")).unwrap();
-        assert!(unit("x.service", block, root.path()).enabled);
+        assert!(of("disabled") && of("linked"));
     }
 
     #[test]
