@@ -70,6 +70,12 @@ impl HostGroup {
         Ok(used.parse::<f64>()? / 1e6)
     }
 
+    /// Everything in the host, as the machine numbers it.
+    #[must_use]
+    pub fn pids(&self) -> Vec<i32> {
+        walk(&self.unified).iter().flat_map(|dir| pids(dir)).collect()
+    }
+
     /// Kills everything in the host at once, systemd-nspawn too, and waits until it is gone.
     ///
     /// # Errors

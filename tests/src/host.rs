@@ -12,6 +12,7 @@ use crate::{
     run::{Output, Run},
     snapshot::Snapshot,
     suite::Suite,
+    tool,
 };
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -234,18 +235,31 @@ impl Host {
         Ok(output.stdout.trim_end().to_owned())
     }
 
-    /// How long a program takes in the best of twenty runs: others use the machine, too, for seconds at a time.
+    /// How long a program takes in the best of twenty runs, with this host before all else that the machine does: other tests wait meanwhile. What others
+    /// do on the same processors cannot be helped, and lasts for seconds at a time.
     ///
     /// # Errors
     /// When it does not exit 0.
     pub fn quickest(&self, args: &[&str]) -> Result<Duration> {
+        self.schedule("--rr", "1")?;
         let mut best = Duration::MAX;
         for _ in 0..20 {
             let began = Instant::now();
             self.exec(args.iter().copied())?.ok()?;
             best = best.min(began.elapsed());
         }
+        self.schedule("--other", "0")?;
         Ok(best)
+    }
+
+    /// Gives all that runs in the host a policy and a priority, and what this thread starts. Where that is not allowed, nothing is changed.
+    fn schedule(&self, policy: &str, priority: &str) -> Result<()> {
+        let own = nix::unistd::gettid().as_raw();
+        for pid in HostGroup::of(&self.record.name)?.pids().into_iter().chain([own]) {
+            // Some are gone by then.
+            tool::succeeds("chrt", ["--all-tasks", policy, "--pid", priority, &pid.to_string()]);
+        }
+        Ok(())
     }
 
     /// Writes a file in the host, its folders too.
