@@ -54,9 +54,9 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 release: build ## the files that install.sh downloads, in dist/
 	./.ci/release "$(BUILT)/surefoot" "$(VERSION)" "$(RELEASE_URL)" "$(RELEASE_KEY)" dist
 
-test: check unit hosts ## all but twins on other releases, and sweeps
+test: check unit hosts ## all but twins on other releases, the longest, and sweeps
 
-everything: test ## the twins, too
+everything: test ## the twins and the longest, too
 	$(TWINS)
 
 check: ## form, lints, licences and sources of what is built in
