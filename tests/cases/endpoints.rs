@@ -126,6 +126,7 @@ fn the_list_of_stackstorm_is_complete_and_minimal(suite: Suite) -> Result<()> {
 }
 
 #[test]
+#[ignore = "one of the longest: make everything"]
 fn every_component_of_stackstorm_comes_from_its_vendors_addresses() -> Result<()> {
     the_list_of_stackstorm_is_complete_and_minimal(Suite::Ubuntu)
 }

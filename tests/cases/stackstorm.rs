@@ -475,6 +475,7 @@ fn a_first_install_of_stackstorm_with_zookeeper_survives_a_kill() -> Result<()> 
 }
 
 #[test]
+#[ignore = "one of the longest: make everything"]
 fn zookeeper_of_this_host_coordinates_stackstorm() -> Result<()> {
     let vendors = Vendors::start(Suite::Ubuntu)?;
     let host = stackstorm::fresh(Suite::Ubuntu)?.host().boot()?;

@@ -86,6 +86,7 @@ fn stackstorm_comes_and_goes_on_enterprise_linux_8() -> Result<()> {
 }
 
 #[test]
+#[ignore = "one of the longest: make everything"]
 fn stackstorm_comes_and_goes_on_enterprise_linux_10() -> Result<()> {
     comes_and_goes(Suite::El10, &["3.9"])
 }
