@@ -136,6 +136,10 @@ enum Socket {
     Unix(UnixStream),
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Connects to `to`; connecting and everything said afterwards may take `limit` in all.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 
 use super::bson::{Document, Value};
 use super::scram::{Hash, Scram};
-use super::{Connection, Endpoint, Silence, connect};
+use super::{Connection, Endpoint, Silence, connect, hex};
 
 /// Kinds of messages: a command and its answer; and what they were before 3.6.
 const OP_MSG: i32 = 2013;
@@ -190,10 +190,6 @@ impl Mongodb {
         let end = if message[0] & 1 == 1 { length.saturating_sub(4) } else { length };
         message.get(5..end).and_then(Document::read).ok_or_else(garbled)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn payload(said: &Document) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{Connection, Endpoint, Silence, connect};
+use super::{Connection, Endpoint, Silence, connect, hex};
 
 /// Longest reply that is read.
 const REPLY_BYTES: usize = 512;
@@ -199,7 +199,7 @@ fn changed(connection: &mut Connection, login: Login<'_>) -> Result<Option<Strin
 
 /// A password as a server keeps and tells it.
 pub fn redis_hash(password: &str) -> String {
-    Sha256::digest(password).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(password))
 }
 
 /// The texts of an answer, those of its lists one after the other: one alone where a right is missing. None, where the server does not know the

@@ -36,6 +36,23 @@ impl Config {
         }
     }
 
+    /// Reads a file; none where it is not there.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn of_file(path: &Path) -> Result<Option<Self>> {
+        Self::of_file_in(path, "")
+    }
+
+    /// The same of one that is included in a `block`.
+    fn of_file_in(path: &Path, block: &str) -> Result<Option<Self>> {
+        match std::fs::read(path) {
+            Ok(text) => Ok(Some(Self::read_in(&String::from_utf8_lossy(&text), block))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_fault(&error, "read", path).into()),
+        }
+    }
+
     /// The servers of every file that it includes, and of those that these include, but for the files `own`.
     ///
     /// # Errors
@@ -53,12 +70,7 @@ impl Config {
                     if own.contains(&path) || found.contains_key(&path) || !path.is_file() {
                         continue;
                     }
-                    let text = match std::fs::read(&path) {
-                        Ok(text) => text,
-                        Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                        Err(error) => return Err(io_fault(&error, "read", &path).into()),
-                    };
-                    let mut config = Self::read_in(&String::from_utf8_lossy(&text), block);
+                    let Some(mut config) = Self::of_file_in(&path, block)? else { continue };
                     // Known before its own are followed: they may lead back to it.
                     found.insert(path, std::mem::take(&mut config.servers));
                     config.follow(own, found)?;

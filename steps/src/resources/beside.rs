@@ -1,7 +1,6 @@
 //! The file of a site of nginx, beside those of somebody else's sites.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -61,11 +60,7 @@ impl Beside {
         let mut neighbours = self.neighbours()?;
         // Ports that nginx has already are no obstacle: by this site, or by the one that makes way for it.
         for own in self.own.iter().chain([&PathBuf::from(self.inner.key())]) {
-            let text = match std::fs::read(own) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                text => text.map_err(|error| io_fault(&error, "read", own))?,
-            };
-            let servers = Config::read(&String::from_utf8_lossy(&text)).servers;
+            let servers = Config::of_file(own)?.unwrap_or_default().servers;
             neighbours.extend(servers.into_iter().map(|server| (own.clone(), server)));
         }
         let servers: Vec<&Server> = neighbours.iter().map(|(_, server)| server).collect();
@@ -161,10 +156,8 @@ pub(super) fn others(
     let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     read.retain(|path| path.is_file() && !is_hidden(path) && !own.contains(path));
     for path in read {
-        match std::fs::read(&path) {
-            Ok(text) => drop(found.insert(path, Config::read(&String::from_utf8_lossy(&text)).servers)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(io_fault(&error, "read", &path).into()),
+        if let Some(config) = Config::of_file(&path)? {
+            found.insert(path, config.servers);
         }
     }
     Ok(found)

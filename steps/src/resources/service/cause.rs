@@ -25,15 +25,14 @@ pub(super) fn explained(mut fault: Fault, unit: &str) -> Fault {
         let advice = "see that /dev/shm has room (`df -h /dev/shm`) and everybody may write there (`chmod 1777 /dev/shm`), then run again with --resume";
         return because(fault, Class::Memory, "it got no shared memory", advice);
     }
-    // There is always room for the last line, and a server says much after this one.
-    if let Some(at) = place(tells_of_full_disk) {
+    let full = place(tells_of_full_disk);
+    if let Some(at) = full.or_else(|| place(tells_of_read_only)) {
+        // There is always room for the last line, and a server says much after this one.
         let line = fault.evidence.remove(at);
         fault.evidence.push(line);
-        return of_full_disk(fault);
-    }
-    if let Some(at) = place(tells_of_read_only) {
-        let line = fault.evidence.remove(at);
-        fault.evidence.push(line);
+        if full.is_some() {
+            return of_full_disk(fault);
+        }
         let advice = format!(
             "mount it read-write (`findmnt` shows how it is), or let the unit write there (`systemctl show -p ProtectSystem,ReadWritePaths {unit}`), then run again with --resume"
         );
